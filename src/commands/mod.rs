@@ -1,1 +1,1 @@
-//! (room reserved)
+//! Commands, a file or folder per family: each command is one function, one static row beside it, and its tests.

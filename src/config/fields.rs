@@ -424,6 +424,26 @@ config! {
     /// Count per-slot statistics.
     cluster_slot_stats_enabled: bool = false,
 
+    // For tests of servers: hidden from CONFIG GET *.
+    /// Microseconds slept per key while loading; negative sleeps one microsecond per so many keys.
+    key_load_delay: i64 = 0,
+    /// Microseconds slept per key while saving; negative as above.
+    rdb_key_save_delay: i64 = 0,
+    /// Bytes loaded between two looks at the clients.
+    loading_process_events_interval_bytes: u32 = 512 * 1024,
+    /// Leave old append only files in place.
+    aof_disable_auto_gc: bool = false,
+    /// Lua functions that upstream removed.
+    lua_enable_deprecated_api: bool = false,
+    /// Commands of a batch whose keys are prefetched.
+    prefetch_batch_max_size: u32 = 16,
+    /// A second connection for the snapshot of a full sync.
+    repl_rdb_channel: bool = true,
+    /// A panic exits instead of aborting.
+    use_exit_on_panic: bool = false,
+    /// Milliseconds after which a stuck event loop is logged; 0 is off.
+    watchdog_period: u32 = 0,
+
     // Sentinel.
     /// `sentinel` lines of a Sentinel's configuration: the words after `sentinel`, checked by the Sentinel room.
     sentinel: Vec<Vec<Text>> = Vec::new(),

@@ -304,9 +304,9 @@ bitflags::bitflags! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SavePoint {
     /// Seconds since the last good save, at least 1.
-    pub seconds: u32,
+    pub seconds: u64,
     /// Changes since then, at least 0.
-    pub changes: u32,
+    pub changes: u64,
 }
 
 /// One class of `client-output-buffer-limit`.

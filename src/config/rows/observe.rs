@@ -1,0 +1,25 @@
+//! Keyspace events, slow log, latency.
+use super::special;
+use crate::config::directive::*;
+
+pub(super) const ROWS: &[Row] = &[
+    Row {
+        flags: RowFlags::empty(),
+        ..special("notify-keyspace-events", &special::NOTIFY)
+    },
+    int(
+        "slowlog-log-slower-than",
+        num!(slowlog_log_slower_than),
+        -1,
+        i64::MAX,
+    ),
+    int("slowlog-max-len", num!(slowlog_max_len), 0, i64::MAX).apply(Apply::Trim),
+    int(
+        "latency-monitor-threshold",
+        num!(latency_monitor_threshold),
+        0,
+        i64::MAX,
+    ),
+    flag("latency-tracking", at!(latency_tracking)).apply(Apply::LatencyTracking),
+    special("latency-tracking-info-percentiles", &special::PERCENTILES),
+];

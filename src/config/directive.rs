@@ -480,8 +480,13 @@ pub const fn choice(name: &'static str, at: ChoiceAccess) -> Row {
     Row::new(name, Kind::Choice(at))
 }
 
-/// A value of its own shape; its words are split when they come as one.
-pub const fn special(name: &'static str, special: &'static Special) -> Row {
+/// A single word of its own shape.
+pub const fn word(name: &'static str, special: &'static Special) -> Row {
+    Row::new(name, Kind::Special(special))
+}
+
+/// Several words of their own shape; they are split when they come as one.
+pub const fn words(name: &'static str, special: &'static Special) -> Row {
     Row::new(name, Kind::Special(special)).flags(RowFlags::MULTI)
 }
 

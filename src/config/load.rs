@@ -175,6 +175,8 @@ impl Loader {
             }
             [_, ..] if is("user") => self.config.user.push(texts()),
             [_, ..] if is("loadmodule") => return Err(Reason::NoModules),
+            // What `--sentinel` on the command line leaves behind.
+            [] if is("sentinel") && self.sentinel => {}
             [_, ..] if is("sentinel") && !self.sentinel => return Err(Reason::NotSentinel),
             [_, ..] if is("sentinel") => self.config.sentinel.push(texts()),
             _ => return Err(Reason::BadDirective),

@@ -61,6 +61,16 @@ pub fn quote(value: &[u8]) -> Vec<u8> {
     out
 }
 
+/// The value as a single word: quoted only when it has to be.
+pub fn quote_if_needed(value: &[u8]) -> Vec<u8> {
+    let plain = |b: &u8| b.is_ascii_graphic() && !b"\"'\\#".contains(b);
+    if !value.is_empty() && value.iter().all(plain) {
+        value.to_vec()
+    } else {
+        quote(value)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

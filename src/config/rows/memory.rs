@@ -15,7 +15,7 @@ pub(super) const ROWS: &[Row] = &[
         0,
         100,
     ),
-    special("maxmemory-clients", &special::MAXMEMORY_CLIENTS).apply(Apply::MaxMemoryClients),
+    word("maxmemory-clients", &special::MAXMEMORY_CLIENTS).apply(Apply::MaxMemoryClients),
     flag("replica-ignore-maxmemory", at!(replica_ignore_maxmemory)).alias("slave-ignore-maxmemory"),
     int("active-expire-effort", num!(active_expire_effort), 1, 10),
     int("lfu-log-factor", num!(lfu_log_factor), 0, INT_MAX),

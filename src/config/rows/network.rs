@@ -6,7 +6,7 @@ use crate::config::values::EnableProtected;
 const INT_MAX: i64 = i32::MAX as i64;
 
 pub(super) const ROWS: &[Row] = &[
-    special("bind", &special::BIND).apply(Apply::Bind),
+    words("bind", &special::BIND).apply(Apply::Bind),
     optional_text("bind-source-addr", at!(bind_source_addr)),
     flag("protected-mode", at!(protected_mode)),
     choice(
@@ -58,5 +58,5 @@ pub(super) const ROWS: &[Row] = &[
         num!(client_query_buffer_limit),
         1024 * 1024,
     ),
-    special("client-output-buffer-limit", &special::OUTPUT_LIMIT),
+    words("client-output-buffer-limit", &special::OUTPUT_LIMIT),
 ];

@@ -3,10 +3,7 @@ use super::special;
 use crate::config::directive::*;
 
 pub(super) const ROWS: &[Row] = &[
-    Row {
-        flags: RowFlags::empty(),
-        ..special("notify-keyspace-events", &special::NOTIFY)
-    },
+    word("notify-keyspace-events", &special::NOTIFY),
     int(
         "slowlog-log-slower-than",
         num!(slowlog_log_slower_than),
@@ -21,5 +18,5 @@ pub(super) const ROWS: &[Row] = &[
         i64::MAX,
     ),
     flag("latency-tracking", at!(latency_tracking)).apply(Apply::LatencyTracking),
-    special("latency-tracking-info-percentiles", &special::PERCENTILES),
+    words("latency-tracking-info-percentiles", &special::PERCENTILES),
 ];

@@ -6,7 +6,7 @@ use crate::config::values::{AppendFsync, SanitizeDump};
 const INT_MAX: i64 = i32::MAX as i64;
 
 pub(super) const ROWS: &[Row] = &[
-    special("save", &special::SAVE).apply(Apply::Save),
+    words("save", &special::SAVE).apply(Apply::Save),
     flag(
         "stop-writes-on-bgsave-error",
         at!(stop_writes_on_bgsave_error),
@@ -21,11 +21,9 @@ pub(super) const ROWS: &[Row] = &[
         .check(check::dbfilename)
         .flags(RowFlags::PROTECTED),
     flag("rdb-del-sync-files", at!(rdb_del_sync_files)),
-    Row {
-        flags: RowFlags::PROTECTED.union(RowFlags::DENY_LOADING),
-        ..special("dir", &special::DIR)
-    }
-    .apply(Apply::Dir),
+    word("dir", &special::DIR)
+        .flags(RowFlags::PROTECTED.union(RowFlags::DENY_LOADING))
+        .apply(Apply::Dir),
     flag(
         "rdb-save-incremental-fsync",
         at!(rdb_save_incremental_fsync),

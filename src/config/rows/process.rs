@@ -47,12 +47,12 @@ pub(super) const ROWS: &[Row] = &[
         .immutable(),
     text("ignore-warnings", at!(ignore_warnings)),
     choice("oom-score-adj", pick!(oom_score_adj: OomScoreAdj)).apply(Apply::OomScoreAdj),
-    special("oom-score-adj-values", &special::OOM_VALUES).apply(Apply::OomScoreAdj),
+    words("oom-score-adj-values", &special::OOM_VALUES).apply(Apply::OomScoreAdj),
     flag("disable-thp", at!(disable_thp)).immutable(),
     flag("jemalloc-bg-thread", at!(jemalloc_bg_thread)).apply(Apply::JemallocThread),
     int("shutdown-timeout", num!(shutdown_timeout), 0, INT_MAX),
-    special("shutdown-on-sigint", &special::SHUTDOWN_SIGINT),
-    special("shutdown-on-sigterm", &special::SHUTDOWN_SIGTERM),
+    words("shutdown-on-sigint", &special::SHUTDOWN_SIGINT),
+    words("shutdown-on-sigterm", &special::SHUTDOWN_SIGTERM),
     text("redis-compat-version", at!(redis_compat_version))
         .check(check::version)
         .immutable(),

@@ -8,11 +8,9 @@ const INT_MAX: i64 = i32::MAX as i64;
 const BACKLOG_MIN: u64 = 16 * 1024;
 
 pub(super) const ROWS: &[Row] = &[
-    Row {
-        flags: RowFlags::IMMUTABLE,
-        ..special("replicaof", &special::REPLICAOF)
-    }
-    .alias("slaveof"),
+    word("replicaof", &special::REPLICAOF)
+        .immutable()
+        .alias("slaveof"),
     optional_text("masteruser", at!(masteruser)).flags(RowFlags::SENSITIVE),
     optional_text("masterauth", at!(masterauth)).flags(RowFlags::SENSITIVE),
     flag("replica-serve-stale-data", at!(replica_serve_stale_data)).alias("slave-serve-stale-data"),

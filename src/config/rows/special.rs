@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::config::directive::{Origin, Special, line};
 use crate::config::error::Reason;
 use crate::config::memory::{format_bytes, parse_bytes};
-use crate::config::parse::quote;
+use crate::config::parse::{quote, quote_if_needed};
 use crate::config::values::*;
 
 /// Most addresses in `bind`.
@@ -46,10 +46,13 @@ pub(super) static BIND: Special = Special {
         Ok(())
     },
     lines: |c, d| {
-        let value = if c.bind.is_empty() {
-            b"\"\"".to_vec()
-        } else {
-            (BIND.get)(c)
+        let value = match &c.bind[..] {
+            [] => b"\"\"".to_vec(),
+            all => all
+                .iter()
+                .map(|a| quote_if_needed(a.as_bytes()))
+                .collect::<Vec<_>>()
+                .join(&b' '),
         };
         vec![(line("bind", &value), c.bind != d.bind)]
     },
@@ -302,7 +305,11 @@ pub(super) static REPLICAOF: Special = Special {
         Ok(())
     },
     lines: |c, _| {
-        let written = |_: &MasterAddr| (line("replicaof", &(REPLICAOF.get)(c)), true);
+        let written = |master: &MasterAddr| {
+            let host = quote_if_needed(&master.host);
+            let value = [&host[..], format!(" {}", master.port).as_bytes()].concat();
+            (line("replicaof", &value), true)
+        };
         c.replicaof.iter().map(written).collect()
     },
 };
@@ -323,7 +330,7 @@ pub(super) static DIR: Special = Special {
     lines: |c, _| vec![(line("dir", &quote(&(DIR.get)(c))), true)],
 };
 
-/// The letters of the event classes, in the order in which they are printed; `A` stands for the first eleven but `n`.
+/// The letters of the event classes, in the order in which they are printed.
 const EVENT_LETTERS: [(u8, NotifyFlags); 16] = [
     (b'g', NotifyFlags::GENERIC),
     (b'$', NotifyFlags::STRING),

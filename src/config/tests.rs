@@ -267,6 +267,24 @@ fn config_set_replies() {
     );
 }
 
+/// What 8.2.3 answered to CONFIG SET of each directive with each of a dozen values: name, value, and `=` with what CONFIG
+/// GET showed then, or the error's reason. Refusals that come from applying a value (binding, limits of the system) are left out.
+const SET_FACTS: &str = include_str!("../../tests/data/config-set-8.2.3.tsv");
+
+#[test]
+fn config_set_of_every_directive() {
+    for fact in SET_FACTS.lines() {
+        let fields: Vec<&str> = fact.split('\t').collect();
+        let (name, value, want) = (fields[0], fields[1], fields[2]);
+        let mut c = Config::default();
+        let got = match set(&mut c, &[(name, value)]) {
+            Ok(_) => format!("={}", get(&c, name)),
+            Err(error) => error.rsplit_once(" - ").unwrap().1.to_string(),
+        };
+        assert_eq!(got, want, "{name} {value}");
+    }
+}
+
 #[test]
 fn config_set_values() {
     let mut c = Config::default();

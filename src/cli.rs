@@ -186,7 +186,8 @@ fn check_aof(name: &str, args: &[OsString]) -> Invocation {
         None => None,
     };
     match &found.free[..] {
-        [file] if !found.opt_present("h") && !(fix && truncate_to_timestamp.is_some()) => {
+        // Fixing and cutting are two different jobs.
+        [file] if !found.opt_present("h") && (!fix || truncate_to_timestamp.is_none()) => {
             Invocation::CheckAof {
                 file: file.into(),
                 fix,

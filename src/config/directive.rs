@@ -1,6 +1,6 @@
 //! A directive is one [`Row`]: its names, what kind of value it has, its bounds, who may change it and what must happen then.
 //!
-//! Rows are constants written with the constructors below (`int("port", num!(port), 0, 65535).apply(Apply::Port)`). They hold
+//! Rows are constants written with the constructors of `build.rs` (`int("port", num!(port), 0, 65535).apply(Apply::Port)`). They hold
 //! `fn` pointers to the field of [`Config`] and nothing else; the default is whatever `Config::default()` has there. A kind
 //! knows how to parse a value, print it for CONFIG GET and print it for a file (where texts are quoted and sizes have units).
 //! Values of a shape no other directive has are [`Special`] rows with their own three functions (`rows/special.rs`).
@@ -140,15 +140,22 @@ pub enum Origin {
     LaterLine,
 }
 
+/// Refuses texts a directive cannot have.
+pub type Check = fn(&[u8]) -> Result<(), Reason>;
+/// Takes the words of a value.
+pub type SetWords = fn(&mut Config, &[&[u8]], Origin) -> Result<(), Reason>;
+/// Lines for a file, each with whether it must be written even when no old line can be reused.
+pub type Lines = Vec<(Vec<u8>, bool)>;
+
 /// A directive whose value has a shape of its own.
 pub struct Special {
     /// The value as CONFIG GET prints it.
     pub get: fn(&Config) -> Vec<u8>,
     /// Takes the words of a line or of a CONFIG SET.
-    pub set: fn(&mut Config, &[&[u8]], Origin) -> Result<(), Reason>,
+    pub set: SetWords,
     /// The lines CONFIG REWRITE writes, with the directive's name, and whether each must be written even when no old line
     /// can be reused.
-    pub lines: fn(&Config, &Config) -> Vec<(Vec<u8>, bool)>,
+    pub lines: fn(&Config, &Config) -> Lines,
 }
 
 /// The kind of a directive's value.
@@ -189,7 +196,7 @@ pub struct Row {
     /// What the server does after a change.
     pub apply: Apply,
     /// Refuses texts the directive cannot have.
-    pub check: Option<fn(&[u8]) -> Result<(), Reason>>,
+    pub check: Option<Check>,
     /// Brings an accepted value into the range that takes effect (`hz`).
     pub settle: Option<fn(&mut Config)>,
 }
@@ -207,7 +214,8 @@ impl PartialEq for Row {
 }
 
 impl Row {
-    const fn new(name: &'static str, kind: Kind) -> Row {
+    /// A row without flags, checks and effects; `build.rs` has a constructor per kind.
+    pub const fn new(name: &'static str, kind: Kind) -> Row {
         Row {
             name,
             alias: None,
@@ -238,7 +246,7 @@ impl Row {
         self
     }
     /// Adds a check of texts.
-    pub const fn check(mut self, check: fn(&[u8]) -> Result<(), Reason>) -> Row {
+    pub const fn check(mut self, check: Check) -> Row {
         self.check = Some(check);
         self
     }
@@ -312,7 +320,7 @@ impl Row {
     }
 
     /// The lines CONFIG REWRITE writes for it, each with whether it must appear even when no old line can be reused.
-    pub fn lines(&self, config: &Config, defaults: &Config) -> Vec<(Vec<u8>, bool)> {
+    pub fn lines(&self, config: &Config, defaults: &Config) -> Lines {
         let value = match &self.kind {
             Kind::Special(special) => return (special.lines)(config, defaults),
             Kind::Int {
@@ -389,144 +397,3 @@ fn parse_octal(value: &[u8]) -> Option<i64> {
         _ => None,
     })
 }
-
-/// A yes/no directive.
-pub const fn flag(name: &'static str, at: Access<bool>) -> Row {
-    Row::new(name, Kind::Bool(at))
-}
-
-/// A number.
-pub const fn int(name: &'static str, at: NumAccess, min: i64, max: i64) -> Row {
-    Row::new(
-        name,
-        Kind::Int {
-            at,
-            min,
-            max,
-            unit: Unit::Plain,
-            unsigned: false,
-        },
-    )
-}
-
-/// A number that upstream keeps unsigned (another message for negative values).
-pub const fn uint(name: &'static str, at: NumAccess, min: i64, max: i64) -> Row {
-    Row::new(
-        name,
-        Kind::Int {
-            at,
-            min,
-            max,
-            unit: Unit::Plain,
-            unsigned: true,
-        },
-    )
-}
-
-/// A size in bytes, signed upstream.
-pub const fn size(name: &'static str, at: NumAccess, min: i64) -> Row {
-    Row::new(
-        name,
-        Kind::Int {
-            at,
-            min,
-            max: i64::MAX,
-            unit: Unit::Memory,
-            unsigned: false,
-        },
-    )
-}
-
-/// A size in bytes, unsigned upstream.
-pub const fn usize_bytes(name: &'static str, at: NumAccess, min: i64) -> Row {
-    Row::new(
-        name,
-        Kind::Int {
-            at,
-            min,
-            max: i64::MAX,
-            unit: Unit::Memory,
-            unsigned: true,
-        },
-    )
-}
-
-/// A file mode.
-pub const fn octal(name: &'static str, at: NumAccess, max: i64) -> Row {
-    Row::new(
-        name,
-        Kind::Int {
-            at,
-            min: 0,
-            max,
-            unit: Unit::Octal,
-            unsigned: true,
-        },
-    )
-}
-
-/// A text that may be empty.
-pub const fn text(name: &'static str, at: Access<Text>) -> Row {
-    Row::new(name, Kind::Text(at))
-}
-
-/// A text for which empty means unset.
-pub const fn optional_text(name: &'static str, at: Access<Text>) -> Row {
-    text(name, at).flags(RowFlags::EMPTY_IS_UNSET)
-}
-
-/// One of several names.
-pub const fn choice(name: &'static str, at: ChoiceAccess) -> Row {
-    Row::new(name, Kind::Choice(at))
-}
-
-/// A single word of its own shape.
-pub const fn word(name: &'static str, special: &'static Special) -> Row {
-    Row::new(name, Kind::Special(special))
-}
-
-/// Several words of their own shape; they are split when they come as one.
-pub const fn words(name: &'static str, special: &'static Special) -> Row {
-    Row::new(name, Kind::Special(special)).flags(RowFlags::MULTI)
-}
-
-/// Access to a field as it is.
-macro_rules! at {
-    ($field:ident) => {
-        $crate::config::directive::Access {
-            get: |c| &c.$field,
-            get_mut: |c| &mut c.$field,
-        }
-    };
-}
-
-/// Access to a numeric field.
-macro_rules! num {
-    ($field:ident) => {
-        $crate::config::directive::NumAccess {
-            get: |c| c.$field as i64,
-            set: |c, n| c.$field = n as _,
-        }
-    };
-}
-
-/// Access to a field whose type is a `Choice`.
-macro_rules! pick {
-    ($field:ident: $ty:ident) => {
-        $crate::config::directive::ChoiceAccess {
-            get: |c| $crate::config::values::Choice::name(c.$field),
-            set: |c, name| {
-                let value = <$ty as $crate::config::values::Choice>::named(name);
-                value.map(|v| c.$field = v).is_some()
-            },
-            names: || {
-                <$ty as $crate::config::values::Choice>::NAMES
-                    .iter()
-                    .map(|(n, _)| *n)
-                    .collect()
-            },
-        }
-    };
-}
-
-pub(crate) use {at, num, pick};

@@ -2,7 +2,7 @@
 //!
 //! - [`Config`] (`fields.rs`) is what everybody reads: plain typed fields. `values.rs` has the types of the odd ones.
 //! - [`Row`] (`directive.rs`) says how one directive is named, read, checked, shown and written; the rows stand by topic in
-//!   `rows/`. A new directive is a field, a row and a paragraph in the top-level `redis.conf`.
+//!   `rows/`, written with the constructors of `build.rs`. A new directive is a field, a row and a paragraph in the top-level `redis.conf`.
 //! - `parse.rs` is the grammar of a line, `argv.rs` turns command line options into lines, `load.rs` reads files with their
 //!   includes, stdin and those options.
 //! - `access.rs` is CONFIG GET and SET, `rewrite.rs` is CONFIG REWRITE.
@@ -10,6 +10,7 @@
 //! Nothing here has side effects on the server: a row names what must happen after a change ([`Apply`]) and the server does it.
 pub mod access;
 pub mod argv;
+pub mod build;
 pub mod directive;
 pub mod error;
 pub mod fields;

@@ -574,10 +574,12 @@ fn the_default_file_names_everything_and_changes_little() {
         assert!(text.contains(&format!("\n{line}")));
     }
     let config = load_text(text).unwrap();
-    let mut expected = Config::default();
     // What we advise differs from what the server does without a file in these only.
-    expected.bind = vec!["127.0.0.1".into(), "-::1".into()];
-    expected.dir = "./".into();
+    let expected = Config {
+        bind: vec!["127.0.0.1".into(), "-::1".into()],
+        dir: "./".into(),
+        ..Config::default()
+    };
     assert_eq!(config, expected);
     // Each example that is commented out is right too.
     for line in text.lines().filter_map(|line| line.strip_prefix("# ")) {
@@ -623,7 +625,7 @@ fn random_bytes_never_panic() {
     for _ in 0..20_000 {
         let mut line: Vec<u8> = names[rng.below(names.len())].as_bytes().to_vec();
         for _ in 0..rng.below(6) {
-            line.push(b' ');
+            line.extend_from_slice(b" ");
             if rng.below(3) == 0 {
                 line.extend((0..rng.below(8)).map(|_| rng.next_u64() as u8));
             } else {

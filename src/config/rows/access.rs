@@ -1,5 +1,6 @@
 //! Passwords, ACL and scripts. (`user` and `rename-command` are lines, not directives with a value: `load.rs`.)
-use crate::config::directive::*;
+use crate::config::build::*;
+use crate::config::directive::{Apply, Row, RowFlags};
 use crate::config::values::AclPubsubDefault;
 
 pub(super) const ROWS: &[Row] = &[

@@ -1,6 +1,7 @@
 //! Cluster mode.
 use super::check;
-use crate::config::directive::*;
+use crate::config::build::*;
+use crate::config::directive::{Apply, Row};
 use crate::config::values::EndpointType;
 
 const INT_MAX: i64 = i32::MAX as i64;

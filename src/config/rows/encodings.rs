@@ -1,5 +1,6 @@
 //! The sizes up to which values keep their compact encodings.
-use crate::config::directive::*;
+use crate::config::build::*;
+use crate::config::directive::Row;
 
 const INT_MAX: i64 = i32::MAX as i64;
 

@@ -1,6 +1,7 @@
 //! The memory limit, eviction, expiry, lazy freeing, defragmentation.
 use super::special;
-use crate::config::directive::*;
+use crate::config::build::*;
+use crate::config::directive::{Apply, Row};
 use crate::config::values::EvictionPolicy;
 
 const INT_MAX: i64 = i32::MAX as i64;

@@ -1,6 +1,7 @@
 //! Listening, connections and protocol limits.
 use super::special;
-use crate::config::directive::*;
+use crate::config::build::*;
+use crate::config::directive::{Apply, Row, RowFlags};
 use crate::config::values::EnableProtected;
 
 const INT_MAX: i64 = i32::MAX as i64;

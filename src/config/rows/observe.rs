@@ -1,6 +1,7 @@
 //! Keyspace events, slow log, latency.
 use super::special;
-use crate::config::directive::*;
+use crate::config::build::*;
+use crate::config::directive::{Apply, Row};
 
 pub(super) const ROWS: &[Row] = &[
     word("notify-keyspace-events", &special::NOTIFY),

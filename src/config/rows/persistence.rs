@@ -1,6 +1,7 @@
 //! Snapshots, the working directory and the append only file.
 use super::{check, special};
-use crate::config::directive::*;
+use crate::config::build::*;
+use crate::config::directive::{Apply, Row, RowFlags};
 use crate::config::values::{AppendFsync, SanitizeDump};
 
 const INT_MAX: i64 = i32::MAX as i64;

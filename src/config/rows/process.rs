@@ -1,6 +1,7 @@
 //! The process: background, logs, title, CPU and OOM settings, shutdown.
 use super::{check, special};
-use crate::config::directive::*;
+use crate::config::build::*;
+use crate::config::directive::{Apply, Row, RowFlags};
 use crate::config::values::*;
 
 const INT_MAX: i64 = i32::MAX as i64;

@@ -1,6 +1,7 @@
 //! Master and replica.
 use super::special;
-use crate::config::directive::*;
+use crate::config::build::*;
+use crate::config::directive::{Apply, Row, RowFlags};
 use crate::config::values::{DisklessLoad, PropagationError};
 
 const INT_MAX: i64 = i32::MAX as i64;

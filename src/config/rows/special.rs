@@ -3,7 +3,7 @@
 //! `set` gets the words of a file line, or of a CONFIG SET value split at its spaces. Where several lines of a file
 //! accumulate (`save`, `client-output-buffer-limit`), the [`Origin`] tells whether the value replaces or adds.
 use crate::config::Config;
-use crate::config::directive::{Origin, Special, line};
+use crate::config::directive::{Lines, Origin, Special, line};
 use crate::config::error::Reason;
 use crate::config::memory::{format_bytes, parse_bytes};
 use crate::config::parse::{quote, quote_if_needed};
@@ -11,8 +11,6 @@ use crate::config::values::*;
 
 /// Most addresses in `bind`.
 const BIND_MAX: usize = 16;
-
-type Lines = Vec<(Vec<u8>, bool)>;
 
 /// `name value` as the one line of a directive, written when it differs from the default.
 fn one_line(name: &str, value: Vec<u8>, default: Vec<u8>) -> Lines {

@@ -1,5 +1,6 @@
 //! TLS. The values are kept as given; whether they make a working setup is found out when they are applied.
-use crate::config::directive::*;
+use crate::config::build::*;
+use crate::config::directive::{Apply, Row, RowFlags};
 use crate::config::values::TlsAuthClients;
 
 const INT_MAX: i64 = i32::MAX as i64;

@@ -17,8 +17,7 @@ pub const F64_TEXT_MAX: usize = 40;
 /// Largest magnitude up to which whole numbers print as integers (2^62, as a double).
 const WHOLE_MAX: f64 = 4_611_686_018_427_387_904.0;
 
-/// Writes `value` into `buf` and returns the part used. "inf", "-inf", "nan" for the special ones, "-0" for negative zero
-/// prints as "0".
+/// Writes `value` into `buf` and returns the part used. "inf", "-inf", "nan" for the special ones, "-0" for negative zero.
 pub fn write_f64(value: f64, buf: &mut [u8; F64_TEXT_MAX]) -> &[u8] {
     if value.is_nan() {
         return put(buf, b"nan");
@@ -26,14 +25,24 @@ pub fn write_f64(value: f64, buf: &mut [u8; F64_TEXT_MAX]) -> &[u8] {
     if value.is_infinite() {
         return put(buf, if value > 0.0 { b"inf" } else { b"-inf" });
     }
-    if value.abs() <= WHOLE_MAX && value == (value as i64) as f64 {
-        let mut digits = itoa::Buffer::new();
-        return put(buf, digits.format(value as i64).as_bytes());
+    if value == 0.0 && value.is_sign_negative() {
+        return put(buf, b"-0");
+    }
+    if let Some(whole) = whole_number(value) {
+        return put(buf, itoa::Buffer::new().format(whole).as_bytes());
     }
     let mut digits = [0; 18];
     let (n, k) = grisu2(value.abs(), &mut digits);
     let used = layout(value < 0.0, &digits[..n], k, buf);
     &buf[..used]
+}
+
+/// The integer equal to `value`, if it is one of magnitude 2^62 at most. Negative zero gives 0: a score kept as an integer in a
+/// listpack loses its sign, as upstream, while other encodings keep it.
+#[inline]
+pub fn whole_number(value: f64) -> Option<i64> {
+    let whole = value as i64;
+    (value.abs() <= WHOLE_MAX && value == whole as f64).then_some(whole)
 }
 
 fn put<'b>(buf: &'b mut [u8; F64_TEXT_MAX], text: &[u8]) -> &'b [u8] {
@@ -347,7 +356,7 @@ mod tests {
     fn as_a_real_server_prints_them() {
         for (value, want) in [
             (0.0, "0"),
-            (-0.0, "0"),
+            (-0.0, "-0"),
             (1e15, "1000000000000000"),
             (1e18, "1000000000000000000"),
             (1e19, "1e+19"),

@@ -1,4 +1,5 @@
 //! Data structures and text formats that know nothing of commands, replies or the server.
+pub mod crc16;
 pub mod crc64;
 pub mod dtoa;
 pub mod geohash;

@@ -1,6 +1,9 @@
 //! How a command runs: the static row, the registry of rows, where a command's keys are, and (the lead's part) Ctx, guards, call.
+pub mod args_grammar;
 pub mod command;
+pub mod key_funcs;
 pub mod keys;
+pub mod registry;
 
 use std::marker::PhantomData;
 

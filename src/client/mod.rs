@@ -95,8 +95,17 @@ impl ClientFlags {
         .union(ClientFlags::CLOSE_AFTER_REPLY);
 }
 
-/// A command's dense number in the registry.
-pub type CommandId = u16;
+/// Index of a command or subcommand in the registry.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct CommandId(pub u16);
+
+impl CommandId {
+    /// Position in arrays with one element per command.
+    #[inline]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
 
 /// A queued command of MULTI.
 #[derive(Debug, Clone)]

@@ -62,7 +62,7 @@ pub fn call(ctx: &mut Ctx<'_>, id: CommandId) {
     s.stats.commands += 1;
     ctx.client.commands += 1;
     if !parked {
-        let stat = &mut s.command_stats[id as usize];
+        let stat = &mut s.command_stats[id.index()];
         stat.ran(nanos, s.config.latency_tracking);
         stat.failed += u64::from(failed);
         let slow = s.config.slowlog_log_slower_than;

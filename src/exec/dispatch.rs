@@ -13,7 +13,7 @@ use crate::server::{Server, ServerState};
 pub fn dispatch(server: &mut Server, client: &mut Client, args: Args<'_>, id: Option<CommandId>, first_hash: Option<u64>) {
     let found = match id {
         Some(id) => Ok(id),
-        None => server.registry.resolve(args),
+        None => server.registry.resolve(&args).map_err(|e| Error::Bytes(server.registry.describe(e, &args))),
     };
     let id = match found.and_then(|id| arity(server.registry.row(id), args).map(|()| id)) {
         Ok(id) => id,
@@ -44,7 +44,7 @@ fn arity(row: &'static Command, args: Args<'_>) -> Result<(), Error> {
     if row.arity_fits(args.len()) {
         return Ok(());
     }
-    Err(Error::text(format!("ERR wrong number of arguments for '{}' command", row.name)))
+    Err(Error::text(super::registry::arity_error(row)))
 }
 
 /// Replies an error to a command that did not run; inside MULTI that fails the transaction.
@@ -55,7 +55,7 @@ fn reject(server: &mut Server, client: &mut Client, id: Option<CommandId>, e: &E
     server.stats.commands_rejected += 1;
     server.errors.count(e.code());
     if let Some(id) = id {
-        server.command_stats[id as usize].rejected += 1;
+        server.command_stats[id.index()].rejected += 1;
     }
     let exec_itself = id.is_some_and(|i| server.registry.row(i).name == "exec");
     if exec_itself {

@@ -22,6 +22,15 @@ pub trait Argv {
     fn arg(&self, i: usize) -> &[u8];
 }
 
+impl Argv for crate::resp::Args<'_> {
+    fn argc(&self) -> usize {
+        self.len()
+    }
+    fn arg(&self, i: usize) -> &[u8] {
+        self.at(i)
+    }
+}
+
 impl Argv for [&[u8]] {
     fn argc(&self) -> usize {
         self.len()
@@ -244,6 +253,15 @@ fn parse_count(text: &[u8]) -> Option<i64> {
 }
 
 impl Command {
+    /// Whether it can have keys at all, channels not counted.
+    pub fn may_have_keys(&self) -> bool {
+        self.key_func.is_some()
+            || self
+                .keys
+                .iter()
+                .any(|spec| !spec.flags.contains(KeyFlags::NOT_KEY))
+    }
+
     /// First key, last key and step as the first elements of the COMMAND reply tell them, for clients that know no specs:
     /// the leading specs of fixed place, as far as they touch and so can be told by one triple.
     pub fn legacy_range(&self) -> LegacyRange {

@@ -10,6 +10,8 @@ pub mod call;
 pub mod command;
 pub mod ctx;
 pub mod dispatch;
+pub mod args_grammar;
+pub mod key_funcs;
 pub mod keys;
 pub mod registry;
 

@@ -20,7 +20,7 @@
 //!
 //! Invariants: the block's size is always what the header says (`size`); the word of a pointer encoding is owned by the entry.
 
-use crate::ds::table::Item;
+use crate::ds::table::{Item, Ref, RefMut};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
@@ -306,6 +306,14 @@ impl Entry {
         self.put_header(Header(h.0 & !(0xff_ffff << 16) | u64::from(clock & 0xff_ffff) << 16));
     }
 
+    /// How much work freeing the value is, in allocations: what decides whether the background thread does it.
+    pub fn free_effort(&self) -> usize {
+        match self.ty() {
+            Type::String => 1,
+            _ => super::value::free_effort(self),
+        }
+    }
+
     /// Bytes of this entry's own block (not of what its word points to).
     pub fn block_bytes(&self) -> usize {
         self.size(self.header())
@@ -340,6 +348,14 @@ impl Entry {
         let off = h.key_off() + self.klen(h);
         // SAFETY: as in `str`, exclusively borrowed.
         Some(unsafe { std::slice::from_raw_parts_mut(self.at(off), h.vlen()) })
+    }
+
+    /// Reports an inline string as `raw` from now on: it was changed in place.
+    pub fn set_raw(&mut self) {
+        let h = self.header();
+        if !h.has(WORD) {
+            self.put_header(Header(h.0 & !0xf0 | u64::from(Encoding::Raw as u8) << 4));
+        }
     }
 
     /// Changes the integer of an integer string in place; false when it is none.
@@ -466,7 +482,7 @@ impl Entry {
                 self.resize(old_size, new_size);
                 ptr::copy(self.at(from), self.at(to), klen);
             } else {
-                ptr::copy(self.at(from), self.at(to), klen.min(old_size - to.min(old_size)));
+                ptr::copy(self.at(from), self.at(to), klen);
                 self.resize(old_size, new_size);
             }
             if new.has(LONG_KEY) {
@@ -500,16 +516,6 @@ impl Entry {
         }
         // SAFETY: type and encoding match; ManuallyDrop keeps the entry the owner.
         Some(ValueRef { v: ManuallyDrop::new(unsafe { T::from_word(self.encoding(), self.word()) }), entry: PhantomData })
-    }
-
-    /// The collection to change, or None when it is another type.
-    pub fn value_mut<T: Value>(&mut self) -> Option<ValueMut<'_, T>> {
-        if self.ty() != T::TYPE {
-            return None;
-        }
-        // SAFETY: as above; the guard stores the perhaps changed word back when it ends.
-        let v = ManuallyDrop::new(unsafe { T::from_word(self.encoding(), self.word()) });
-        Some(ValueMut { v, entry: self })
     }
 
     /// The same value under another key (RENAME, MOVE): the value moves, the expire and clock go along.
@@ -576,6 +582,15 @@ pub struct ValueRef<'a, T: Value> {
     entry: PhantomData<&'a Entry>,
 }
 
+impl<'a, T: Value> ValueRef<'a, T> {
+    /// The collection of an entry of a table, for as long as the table is borrowed; None when it is another type.
+    #[inline]
+    pub fn of(e: Ref<'a, Entry>) -> Option<Self> {
+        let v = e.value::<T>()?.v;
+        Some(ValueRef { v, entry: PhantomData })
+    }
+}
+
 impl<T: Value> Deref for ValueRef<'_, T> {
     type Target = T;
     fn deref(&self) -> &T {
@@ -586,7 +601,25 @@ impl<T: Value> Deref for ValueRef<'_, T> {
 /// A collection borrowed from its entry to be changed; the entry takes the result back when this is dropped.
 pub struct ValueMut<'a, T: Value> {
     v: ManuallyDrop<T>,
-    entry: &'a mut Entry,
+    entry: RefMut<'a, Entry>,
+}
+
+impl<'a, T: Value> ValueMut<'a, T> {
+    /// The collection of an entry of a table, to change it; None when it is another type.
+    #[inline]
+    pub fn of(entry: RefMut<'a, Entry>) -> Option<Self> {
+        if entry.ty() != T::TYPE {
+            return None;
+        }
+        // SAFETY: type and encoding match; the guard stores the perhaps changed word back when it ends.
+        let v = ManuallyDrop::new(unsafe { T::from_word(entry.encoding(), entry.word()) });
+        Some(ValueMut { v, entry })
+    }
+
+    /// The entry it lies in (its encoding is that of before the change).
+    pub fn entry(&self) -> &Entry {
+        &self.entry
+    }
 }
 
 impl<T: Value> Deref for ValueMut<'_, T> {

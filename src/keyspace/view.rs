@@ -7,10 +7,11 @@ use super::events::Event;
 use super::lazyfree::{Garbage, LAZYFREE_THRESHOLD, LazyFree};
 use super::lru;
 use super::value::{Type, Value};
-use crate::config::{Config, NotifyFlags};
+use crate::config::Config;
+use crate::config::values::NotifyFlags;
 use crate::ds::hash::hash;
 use crate::ds::rng::Rng;
-use crate::ds::table::{Item, Ref, RefMut};
+use crate::ds::table::{Place, Ref, RefMut};
 use crate::resp::{Error, OwnedArgs};
 
 /// A key with its hash: computed once per command, or ahead for a pipeline.
@@ -87,6 +88,18 @@ impl Keyspace {
 }
 
 impl<'a> DbView<'a> {
+    #[inline(always)]
+    fn at(&self, place: Place) -> Ref<'_, Entry> {
+        // SAFETY: every caller located the place in this table and changed nothing but items since.
+        unsafe { self.db.keys.at(place) }
+    }
+
+    #[inline(always)]
+    fn at_mut(&mut self, place: Place) -> RefMut<'_, Entry> {
+        // SAFETY: as in `at`.
+        unsafe { self.db.keys.at_mut(place) }
+    }
+
     /// Is this entry past its time (and do we care)?
     #[inline(always)]
     fn is_expired(&self, e: &Entry) -> bool {
@@ -101,11 +114,11 @@ impl<'a> DbView<'a> {
     #[inline(always)]
     pub fn peek(&mut self, key: Key<'_>) -> Option<Ref<'_, Entry>> {
         let slot = self.db.keys.locate(key.hash, key.bytes)?;
-        if self.is_expired(&self.db.keys.at(slot)) {
+        if self.is_expired(&self.at(slot)) {
             self.expire_found(key);
             return None;
         }
-        Some(self.db.keys.at(slot))
+        Some(self.at(slot))
     }
 
     /// Whether a live key is there.
@@ -117,11 +130,11 @@ impl<'a> DbView<'a> {
     #[inline(always)]
     pub fn peek_mut(&mut self, key: Key<'_>) -> Option<RefMut<'_, Entry>> {
         let slot = self.db.keys.locate(key.hash, key.bytes)?;
-        if self.is_expired(&self.db.keys.at(slot)) {
+        if self.is_expired(&self.at(slot)) {
             self.expire_found(key);
             return None;
         }
-        Some(self.db.keys.at_mut(slot))
+        Some(self.at_mut(slot))
     }
 
     /// Finds an entry for reading: counts hits and misses and notes the access.
@@ -131,21 +144,21 @@ impl<'a> DbView<'a> {
             self.miss(key);
             return None;
         };
-        if self.is_expired(&self.db.keys.at(slot)) {
+        if self.is_expired(&self.at(slot)) {
             self.expire_found(key);
             self.miss(key);
             return None;
         }
         self.stats.hits += 1;
         if self.touch {
-            let clock = self.clock_after_access(self.db.keys.at(slot).clock());
-            let mut e = self.db.keys.at_mut(slot);
+            let clock = self.clock_after_access(self.at(slot).clock());
+            let mut e = self.at_mut(slot);
             // Writing an unchanged clock would dirty a page that a forked child shares.
             if e.clock() != clock {
                 e.set_clock(clock);
             }
         }
-        Some(self.db.keys.at(slot))
+        Some(self.at(slot))
     }
 
     #[cold]
@@ -158,18 +171,18 @@ impl<'a> DbView<'a> {
     #[inline(always)]
     pub fn write(&mut self, key: Key<'_>) -> Option<RefMut<'_, Entry>> {
         let slot = self.db.keys.locate(key.hash, key.bytes)?;
-        if self.is_expired(&self.db.keys.at(slot)) {
+        if self.is_expired(&self.at(slot)) {
             self.expire_found(key);
             return None;
         }
         if self.touch {
-            let clock = self.clock_after_access(self.db.keys.at(slot).clock());
-            let mut e = self.db.keys.at_mut(slot);
+            let clock = self.clock_after_access(self.at(slot).clock());
+            let mut e = self.at_mut(slot);
             if e.clock() != clock {
                 e.set_clock(clock);
             }
         }
-        Some(self.db.keys.at_mut(slot))
+        Some(self.at_mut(slot))
     }
 
     #[inline(always)]
@@ -211,7 +224,7 @@ impl<'a> DbView<'a> {
     pub fn read_value<T: Value>(&mut self, key: Key<'_>) -> Result<Option<ValueRef<'_, T>>, Error> {
         match self.read(key) {
             None => Ok(None),
-            Some(e) => Ref::leak(e).value::<T>().map(Some).ok_or(Error::WrongType),
+            Some(e) => ValueRef::of(e).map(Some).ok_or(Error::WrongType),
         }
     }
 
@@ -221,7 +234,7 @@ impl<'a> DbView<'a> {
         match self.write(key) {
             None => Ok(None),
             // The entry's block does not move while a collection is changed: only its word is written.
-            Some(e) => RefMut::leak(e).value_mut::<T>().map(Some).ok_or(Error::WrongType),
+            Some(e) => ValueMut::of(e).map(Some).ok_or(Error::WrongType),
         }
     }
 
@@ -233,7 +246,7 @@ impl<'a> DbView<'a> {
             self.add(key, Entry::collection(key.bytes, value, None));
         }
         let slot = self.db.keys.locate(key.hash, key.bytes).ok_or(Error::NoSuchKey)?;
-        RefMut::leak(self.db.keys.at_mut(slot)).value_mut::<T>().ok_or(Error::WrongType)
+        ValueMut::of(self.at_mut(slot)).ok_or(Error::WrongType)
     }
 
     /// Adds an entry under a key that is not there, with a fresh access clock; emits the `new` event and wakes who waits for
@@ -259,25 +272,26 @@ impl<'a> DbView<'a> {
             self.add(key, Entry::string(key.bytes, value, expire));
             return false;
         };
-        let old = self.db.keys.at(slot);
+        let old = self.at(slot);
         if self.is_expired(&old) {
             self.expire_found(key);
             self.add(key, Entry::string(key.bytes, value, expire));
             return false;
         }
         let (ty, was_volatile) = (old.ty(), old.expire().is_some());
-        let clock = if self.touch { self.clock_after_access(self.db.keys.at(slot).clock()) } else { self.db.keys.at(slot).clock() };
-        let mut e = self.db.keys.at_mut(slot);
+        let clock = if self.touch { self.clock_after_access(self.at(slot).clock()) } else { self.at(slot).clock() };
+        let (lazy, in_background) = (self.lazy, self.config.lazyfree_lazy_server_del);
+        let mut e = self.at_mut(slot);
         if ty == Type::String {
             e.set_string(value, expire);
         } else {
             let new = Entry::string(key.bytes, value, expire);
-            let old = RefMut::replace(&mut e, new);
-            free(self.lazy, old, self.config.lazyfree_lazy_server_del);
+            let old = e.replace(new);
+            free(lazy, old, in_background);
         }
         e.set_clock(clock);
         if was_volatile != expire.is_some() {
-            RefMut::set_mark(&mut e, expire.is_some());
+            e.set_mark( expire.is_some());
         }
         drop(e);
         if self.fx.listening != Listening::empty() {
@@ -334,7 +348,7 @@ impl<'a> DbView<'a> {
     pub fn set_expire(&mut self, key: Key<'_>, expire: Option<i64>) -> bool {
         let Some(mut e) = self.peek_mut(key) else { return false };
         e.set_expire(expire);
-        RefMut::set_mark(&mut e, expire.is_some());
+        e.set_mark( expire.is_some());
         true
     }
 
@@ -417,6 +431,19 @@ impl<'a> DbView<'a> {
         if self.fx.propagating {
             let verb: &[u8] = if lazy { b"UNLINK" } else { b"DEL" };
             self.fx.before.push((self.db.id, OwnedArgs::from_iter([verb, key])));
+        }
+    }
+
+    /// True when expired keys are ours to delete (a master).
+    pub fn deletes_expired(&self) -> bool {
+        self.expired == ExpiredKeys::Delete
+    }
+
+    /// Starts fetching the entries of several keys, so that the lookups that follow do not wait one after the other.
+    pub fn prefetch(&self, keys: &[Key<'_>]) {
+        if keys.len() > 1 {
+            keys.iter().for_each(|k| self.db.keys.prefetch_bucket(k.hash));
+            keys.iter().for_each(|k| self.db.keys.prefetch_item(k.hash));
         }
     }
 

@@ -62,7 +62,7 @@ impl Listener {
         let fail = |error: io::Error| {
             let code = error.raw_os_error().unwrap_or(0);
             let unavailable = [libc::EADDRNOTAVAIL, libc::EAFNOSUPPORT, libc::EPROTONOSUPPORT, libc::EPFNOSUPPORT, libc::ENOPROTOOPT, libc::ESOCKTNOSUPPORT].contains(&code)
-                || matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Uncategorized) && code == 0;
+                || error.kind() == io::ErrorKind::AddrNotAvailable;
             ListenError { address: format!("{name}:{port}"), error, unavailable }
         };
         let addr = resolve(name, port).map_err(fail)?;

@@ -106,6 +106,14 @@ impl<'a> Args<'a> {
     }
 }
 
+impl<'a> IntoIterator for Args<'a> {
+    type Item = &'a [u8];
+    type IntoIter = Box<dyn Iterator<Item = &'a [u8]> + 'a>;
+    fn into_iter(self) -> Self::IntoIter {
+        Box::new(self.iter())
+    }
+}
+
 impl Index<usize> for Args<'_> {
     type Output = [u8];
     #[inline(always)]

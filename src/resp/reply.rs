@@ -164,8 +164,8 @@ impl<'a> Reply<'a> {
 
     /// A floating-point number: `,` in RESP3, its text as a bulk in RESP2.
     pub fn double(&mut self, v: f64) {
-        let mut buf = crate::ds::numtext::DoubleBuf::new();
-        let text = buf.format(v);
+        let mut buf = [0; crate::ds::dtoa::F64_TEXT_MAX];
+        let text = crate::ds::dtoa::write_f64(v, &mut buf);
         if self.resp3() {
             let t = self.out.tail();
             t.push(b',');

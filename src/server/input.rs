@@ -202,8 +202,8 @@ fn parse_ahead(server: &Server, client: &mut Client, buf: &mut Vec<u8>, pos: usi
         match client.parser.parse(&buf[at..], &mut scratch.ranges, &mut scratch.big, &limits) {
             Ok(Step::Complete(n)) => {
                 let args = Args::new(&buf[at..at + n], &scratch.ranges[r0..], &[]);
-                let id = if args.is_empty() || scratch.big.len() > scratch.batch.last().map_or(0, |b| b.big_end) { None } else { server.registry.resolve_quick(args) };
-                let first_hash = id.filter(|i| server.registry.first_key_is_1(*i)).map(|_| hash(args.at(1)));
+                let id = if args.is_empty() || scratch.big.len() > scratch.batch.last().map_or(0, |b| b.big_end) { None } else { server.registry.resolve(&args).ok() };
+                let first_hash = id.filter(|i| server.first_key_at_1[i.index()]).map(|_| hash(args.at(1)));
                 let item = Ahead { start: at, end: at + n, ranges_end: scratch.ranges.len(), big_end: scratch.big.len(), id, first_hash };
                 scratch.batch.push(item);
                 at += n;

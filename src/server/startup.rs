@@ -24,6 +24,11 @@ impl std::fmt::Display for StartError {
     }
 }
 
+fn first_key_at_1(row: &Command) -> bool {
+    use crate::exec::command::BeginSearch;
+    row.keys.first().is_some_and(|k| matches!(k.begin, BeginSearch::Index(1)))
+}
+
 impl Server {
     /// A server with this configuration and these commands; it does not listen yet.
     pub fn new(config: Config, config_file: Option<std::path::PathBuf>, commands: &[&'static Command]) -> Result<Self, StartError> {
@@ -36,6 +41,7 @@ impl Server {
             ks: Keyspace::new(config.databases as usize, seed, lazy),
             clients: Clients::new(),
             command_stats: vec![CommandStat::default(); registry.len()],
+            first_key_at_1: registry.ids().map(|id| first_key_at_1(registry.row(id))).collect(),
             registry,
             state: ServerState::empty(),
             expired_keys: ExpiredKeys::Delete,

@@ -408,3 +408,112 @@ impl ScoredPtr {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ds::hash::hash;
+    use crate::ds::rng::Rng;
+    use crate::ds::table::Table;
+    use std::collections::HashMap;
+
+    fn bytes(r: &mut Rng, len: usize) -> Vec<u8> {
+        (0..len).map(|_| r.next_u64() as u8).collect()
+    }
+
+    #[test]
+    fn sizes_fit_the_allocator_classes() {
+        assert_eq!(SetMember::new(&[1; 16]).alloc_size(), 17);
+        assert_eq!(HashField::new(&[1; 16], &[2; 16], None).alloc_size(), 34);
+        assert_eq!(HashField::new(&[1; 16], &[2; 14], Some(1)).alloc_size(), 40);
+        assert_eq!(ScoredMember::new(1.0, &[1; 17]).alloc_size(), 26);
+        assert_eq!(size_of::<Option<SetMember>>(), 8);
+    }
+
+    #[test]
+    fn varints_round_trip() {
+        let edges = (0..64).flat_map(|s| [(1u64 << s) - 1, 1 << s, (1 << s) + 1]);
+        for v in edges.chain([u64::MAX]) {
+            let mut buf = [0xaau8; MAX_VARINT + 1];
+            // SAFETY: the buffer holds the longest varint.
+            unsafe {
+                let end = put_varint(buf.as_mut_ptr(), v);
+                let len = end.offset_from(buf.as_ptr()) as usize;
+                assert_eq!(len, varint_len(v));
+                assert_eq!(buf[len], 0xaa);
+                assert_eq!(get_varint(buf.as_ptr()), (v as usize, end.cast_const()));
+            }
+        }
+    }
+
+    #[test]
+    fn members_of_every_length() {
+        let mut r = Rng::new(1);
+        for len in (0..300).chain([16_383, 16_384, 2_097_151, 2_097_152]) {
+            let b = bytes(&mut r, len);
+            assert_eq!(SetMember::new(&b).member(), b);
+            let mut m = ScoredMember::new(-1.5, &b);
+            assert_eq!((m.member(), m.score()), (&b[..], -1.5));
+            m.set_score(f64::INFINITY);
+            let p = m.as_ptr();
+            // SAFETY: `m` is alive.
+            let (member, score) = unsafe { (p.member(), p.score()) };
+            assert_eq!((member, score), (&b[..], f64::INFINITY));
+        }
+    }
+
+    #[test]
+    fn hash_fields_agree_with_a_model() {
+        type Model = HashMap<Vec<u8>, (Vec<u8>, Option<i64>)>;
+        let mut r = Rng::new(2);
+        let (mut t, mut model) = (Table::<HashField>::new(), Model::new());
+        for _ in 0..30_000 {
+            let len = r.below(200) * usize::from(r.below(3) == 0);
+            let field = format!("{}{}", r.below(300), "f".repeat(len / 10)).into_bytes();
+            let h = hash(&field);
+            let lens = [0, 5, 62, 63, 64, 65, 8_190, 8_191, 8_192, r.below(300)];
+            let value_len = lens[r.below(lens.len())];
+            let value = bytes(&mut r, value_len);
+            let expire = (r.below(2) == 0).then(|| r.next_u64() as i64);
+            let action = r.below(6);
+            if !t.contains(h, &field) {
+                t.insert_new(h, HashField::new(&field, &value, expire));
+                model.insert(field, (value, expire));
+                continue;
+            }
+            if action == 4 {
+                let gone = t.remove(h, &field).unwrap();
+                let (value, expire) = model.remove(&field).unwrap();
+                assert_eq!((gone.value(), gone.expire()), (&value[..], expire));
+                continue;
+            }
+            let mut f = t.find_mut(h, &field).unwrap();
+            match action {
+                0..=1 => {
+                    f.set_value(&value);
+                    model.get_mut(&field).unwrap().0 = value;
+                }
+                2 => {
+                    f.set_expire(expire);
+                    model.get_mut(&field).unwrap().1 = expire;
+                }
+                3 => {
+                    drop(f.replace(HashField::new(&field, &value, expire)));
+                    model.insert(field, (value, expire));
+                }
+                _ => {
+                    let (value, expire) = &model[&field];
+                    let size = HashField::size_of(field.len(), value.len(), expire.is_some());
+                    assert_eq!((f.field(), f.alloc_size()), (&field[..], size));
+                    assert_eq!((f.value(), f.expire()), (&value[..], *expire));
+                }
+            }
+        }
+        t.check_invariants();
+        assert!(t.len() > 100 && t.len() == model.len());
+        for f in &t {
+            let (value, expire) = &model[f.field()];
+            assert_eq!((f.value(), f.expire()), (&value[..], *expire));
+        }
+    }
+}

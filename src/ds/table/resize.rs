@@ -253,7 +253,7 @@ impl<T: Item> Table<T> {
                 }
             }
             // The directory may have been halved; what now lies at `i` may begin before it, which `first` handles.
-            i = i >> (lgd - self.lgd);
+            i >>= lgd - self.lgd;
             let depth = self.segment_at(i).depth;
             i = self.first(i, depth) + (1 << (u32::from(self.lgd) - depth));
         }

@@ -249,7 +249,7 @@ mod tests {
         assert!(block.len() < 100_000 / 80, "{}", block.len());
         assert_eq!(decompress(&block, input.len()), Ok(input));
         let noise: Vec<u8> = (0..200u32)
-            .map(|i| (i * i * 7919 >> 5) as u8 ^ i as u8)
+            .map(|i| ((i * i * 7919) >> 5) as u8 ^ i as u8)
             .collect();
         assert!(compress(&noise).is_none_or(|b| b.len() + 4 <= noise.len()));
         assert_eq!(compress(b"abc"), None);

@@ -122,28 +122,31 @@ def write_expected(path, expected, version):
 
 def read_baseline(path):
     """{file: {name: (pass, fail, skip)}} of the real server of the suite's version on this kind of machine."""
-    baseline = {}
-    if not path.exists():
-        return baseline
-    for line in path.read_text().splitlines():
-        if line and not line.startswith("#"):
-            counts, file, name = line.split("\t", 2)
-            baseline.setdefault(file, {})[name] = tuple(int(n) for n in counts.split("/"))
+    baseline, file = {}, None
+    for line in path.read_text().splitlines() if path.exists() else []:
+        if line.startswith("== "):
+            file = baseline.setdefault(line[3:], {})
+        elif line and not line.startswith("#"):
+            counts, tab, name = line.partition("\t")
+            file[name if tab else line] = tuple(int(n) for n in counts.split("/")) if tab else (1, 0, 0)
     return baseline
 
 
 def write_baseline(path, results, old):
-    """Writes what the real server does: one line per test, `pass/fail/skip<TAB>file<TAB>name`. Files not run keep their lines."""
+    """Writes what the real server does: below each file its tests, with `pass/fail/skip<TAB>` before those that did not just pass once.
+    Files not run keep their lines."""
     baseline = dict(old)
     for result in results:
         names = sorted(set(result.passed) | set(result.failed) | set(result.skipped))
         baseline[result.name] = {n: (result.passed[n], result.failed[n], result.skipped[n]) for n in names}
+    lines = ["# What the real server of this version does with its own suite, written by tcl-compat/run --baseline.\n"]
+    lines.append("# A name alone passed once; before others: passed/failed/skipped.\n")
+    for file, tests in sorted(baseline.items()):
+        lines.append(f"== {file}\n")
+        for name, counts in sorted(tests.items()):
+            lines.append(f"{name}\n" if counts == (1, 0, 0) else f"{'/'.join(map(str, counts))}\t{name}\n")
     path.parent.mkdir(parents=True, exist_ok=True)
-    head = "# What the real server of this version does with its own suite: passed/failed/skipped, file, test. Written by tcl-compat/run --baseline.\n"
-    lines = [
-        f"{'/'.join(map(str, counts))}\t{file}\t{name}\n" for file in sorted(baseline) for name, counts in sorted(baseline[file].items())
-    ]
-    path.write_text(head + "".join(lines))
+    path.write_text("".join(lines))
 
 
 @dataclass

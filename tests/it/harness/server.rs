@@ -24,6 +24,8 @@ pub struct Server {
     child: Child,
     /// The TCP port it listens on.
     pub port: u16,
+    /// Whether a failing test shows the end of its log (it does unless told otherwise).
+    pub log_on_failure: bool,
 }
 
 impl Server {
@@ -50,6 +52,7 @@ impl Server {
                 dir,
                 child,
                 port,
+                log_on_failure: true,
             };
             let Err(why) = server.wait_ready() else {
                 return server;
@@ -190,7 +193,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
-        if std::thread::panicking() {
+        if self.log_on_failure && std::thread::panicking() {
             let log = self.log();
             let lines: Vec<&str> = log.lines().collect();
             eprintln!(

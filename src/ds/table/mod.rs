@@ -67,6 +67,10 @@ pub unsafe trait Item: Sized {
     unsafe fn from_raw(raw: NonNull<u8>) -> Self;
 }
 
+/// Where an item lies; see [`Table::locate`].
+#[derive(Clone, Copy)]
+pub struct Place(Hit);
+
 /// A borrowed item, as `&'a T` would be if slots held plain pointers.
 pub struct Ref<'a, T: Item> {
     item: ManuallyDrop<T>,
@@ -219,6 +223,7 @@ pub struct Table<T: Item> {
 }
 
 /// Where a key was found.
+#[derive(Clone, Copy)]
 struct Hit {
     segment: Segment,
     home: usize,
@@ -358,6 +363,34 @@ impl<T: Item> Table<T> {
         let hit = self.probe(h, key)?;
         // SAFETY: a hit is an occupied slot of this borrowed table.
         Some(unsafe { Ref::new(hit.word()) })
+    }
+
+    /// Where the item with this key lies; valid until the table is changed.
+    #[inline(always)]
+    pub fn locate(&self, h: u64, key: &[u8]) -> Option<Place> {
+        self.probe(h, key).map(Place)
+    }
+
+    /// The item at a place.
+    ///
+    /// # Safety
+    /// `place` came from [`Table::locate`] of this table, which was not changed since (changing items in place is allowed).
+    #[inline(always)]
+    pub unsafe fn at(&self, place: Place) -> Ref<'_, T> {
+        // SAFETY: by the contract the place is an occupied slot.
+        unsafe { Ref::new(place.0.word()) }
+    }
+
+    /// The item at a place, to change it.
+    ///
+    /// # Safety
+    /// As for [`Table::at`].
+    #[inline(always)]
+    pub unsafe fn at_mut(&mut self, place: Place) -> RefMut<'_, T> {
+        // SAFETY: by the contract the place is an occupied slot, and the table is exclusively borrowed.
+        let slot = unsafe { &mut (*place.0.bucket_ptr()).slots[place.0.slot] };
+        // SAFETY: occupied slot; the guard writes the pointer back.
+        RefMut { item: unsafe { lend(*slot) }, slot, marked: &mut self.marked }
     }
 
     /// The item whose key is `key`, to change it.

@@ -82,7 +82,7 @@ fn model_run(seed: u64, range: usize, ops: usize, h: Hasher) {
     for op in 0..ops {
         let k = r.below(range) as u64;
         let (hk, key) = (h(k), k.to_ne_bytes());
-        let growing = (op / (ops / 6).max(1)) % 2 == 0;
+        let growing = (op / (ops / 6).max(1)).is_multiple_of(2);
         match r.below(12) {
             0..=4 if growing => {
                 let mark = model.get(&k).map(|m: &(u64, bool)| m.1);
@@ -287,7 +287,11 @@ fn scan_under_churn(seed: u64, h: Hasher, stable: u64, transient: u64) {
                     let k = extra.swap_remove(r.below(extra.len()));
                     assert!(t.remove(h(k), &k.to_ne_bytes()).is_some());
                 } else if next < stable + transient {
-                    t.insert_marked(h(next), Probe::new(h(next), next, 0), next % 2 == 0);
+                    t.insert_marked(
+                        h(next),
+                        Probe::new(h(next), next, 0),
+                        next.is_multiple_of(2),
+                    );
                     extra.push(next);
                     next += 1;
                 }

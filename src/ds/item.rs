@@ -10,7 +10,7 @@
 //! aligned to 8 and exactly as long as their content, so the allocator's classes of 8-byte steps fit tightly.
 //! All three are thin owning pointers ([`Item`]) that the table stores.
 
-use super::table::Item;
+use super::table::{Item, Ref};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::ptr::NonNull;
 
@@ -305,6 +305,15 @@ impl HashField {
     }
 }
 
+impl<'a> Ref<'a, HashField> {
+    /// The value, for as long as the table is borrowed (not only this guard).
+    #[inline(always)]
+    pub fn into_value(self) -> &'a [u8] {
+        // SAFETY: the value lies in the item's allocation.
+        unsafe { self.project(HashField::value) }
+    }
+}
+
 /// A member of a sorted set with its score. It never moves, so the ordered index may keep [`ScoredPtr`]s to it.
 #[repr(transparent)]
 pub struct ScoredMember(NonNull<u8>);
@@ -514,6 +523,7 @@ mod tests {
         for f in &t {
             let (value, expire) = &model[f.field()];
             assert_eq!((f.value(), f.expire()), (&value[..], *expire));
+            assert_eq!(f.clone().into_value(), &value[..]);
         }
     }
 }

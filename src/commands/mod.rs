@@ -1,1 +1,2 @@
 //! Commands, a file or folder per family: each command is one function, one static row beside it, and its tests.
+pub mod introspect;

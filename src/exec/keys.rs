@@ -40,6 +40,15 @@ impl Argv for [Vec<u8>] {
     }
 }
 
+impl<A: Argv + ?Sized> Argv for &A {
+    fn argc(&self) -> usize {
+        (**self).argc()
+    }
+    fn arg(&self, i: usize) -> &[u8] {
+        (**self).arg(i)
+    }
+}
+
 /// Finds the keys of a command whose specs do not tell them all.
 pub type KeyFunc = fn(&Command, &dyn Argv, &mut KeyRefs) -> Result<(), KeyError>;
 
@@ -130,15 +139,29 @@ impl std::ops::Deref for KeyRefs {
     }
 }
 
+/// What [`find`] looks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Keys: for ACL, tracking, prefetch, COMMAND GETKEYS.
+    Keys,
+    /// Also what is hashed to a slot like a key, the channels of sharded Pub/Sub: for cluster routing.
+    KeysAndShardChannels,
+}
+
 /// Finds every key of a call of `command`, replacing what `out` held. The arity is checked by the caller.
 ///
 /// # Errors
 /// [`KeyError::Invalid`] when the arguments do not fit the command; `out` is then meaningless.
-pub fn find_keys(command: &Command, argv: &dyn Argv, out: &mut KeyRefs) -> Result<(), KeyError> {
+pub fn find(
+    command: &Command,
+    argv: &dyn Argv,
+    wanted: Wanted,
+    out: &mut KeyRefs,
+) -> Result<(), KeyError> {
     out.clear();
     match command.key_func {
         Some(find) => find(command, argv, out),
-        None => find_by_specs(command, argv, out),
+        None => find_by_specs(command, argv, wanted, out),
     }
 }
 
@@ -150,9 +173,13 @@ pub fn find_keys(command: &Command, argv: &dyn Argv, out: &mut KeyRefs) -> Resul
 pub fn find_by_specs(
     command: &Command,
     argv: &dyn Argv,
+    wanted: Wanted,
     out: &mut KeyRefs,
 ) -> Result<(), KeyError> {
     for spec in command.keys {
+        if spec.flags.contains(KeyFlags::NOT_KEY) && wanted == Wanted::Keys {
+            continue;
+        }
         let Some(first) = begin_of(spec, argv) else {
             continue;
         };

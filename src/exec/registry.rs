@@ -6,26 +6,17 @@
 //! and are searched one by one.
 //!
 //! Ids: top-level rows first, in the order handed in, then the subcommands of each container in its order. Statistics,
-//! ACL bitmaps and the like index plain arrays by [`CommandId::index`]. The rows are handed in, so `exec` does not know
+//! ACL bitmaps and the like index plain arrays by [`CommandId`]. The rows are handed in, so `exec` does not know
 //! `commands`; the table is built once at start and changed only by `rename-command` while the configuration is read.
 //!
 //! Compat: iteration is in table order; upstream's order is that of a randomly seeded hash table.
 
-use super::command::Command;
+use super::command::{BeginSearch, Command, FindKeys, KeyFlags};
 use super::keys::Argv;
 use std::fmt;
 
-/// Index of a command or subcommand in its [`Registry`].
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
-pub struct CommandId(u16);
-
-impl CommandId {
-    /// Position in arrays with one element per command; below [`Registry::len`].
-    #[inline]
-    pub const fn index(self) -> usize {
-        self.0 as usize
-    }
-}
+/// Number of a command or subcommand in its [`Registry`]: the index of arrays with one element per command.
+pub type CommandId = u16;
 
 /// All commands of a server. See the file header.
 pub struct Registry {
@@ -39,6 +30,8 @@ pub struct Registry {
     folded: Vec<Option<Folded>>,
     /// Names given by `rename-command` that are too long to fold.
     long_names: Vec<(Vec<u8>, CommandId)>,
+    /// Per command, whether its first key is always argument 1.
+    first_key_is_1: Vec<bool>,
     /// Open addressing over top-level names: id + 1, or 0 for a free slot.
     slots: Box<[u16; SLOTS]>,
 }
@@ -94,6 +87,7 @@ impl Registry {
             .iter()
             .map(|row| Folded::new(row.last_word().as_bytes()))
             .collect();
+        let first_key_is_1 = rows.iter().map(|row| starts_with_key(row)).collect();
         let slots = Box::new([0; SLOTS]);
         let mut registry = Registry {
             rows,
@@ -102,6 +96,7 @@ impl Registry {
             parents,
             folded,
             long_names: Vec::new(),
+            first_key_is_1,
             slots,
         };
         registry.rehash();
@@ -134,7 +129,7 @@ impl Registry {
         loop {
             let id = self.slots[slot].checked_sub(1)?;
             if self.folded[id as usize].as_ref() == Some(name) {
-                return Some(CommandId(id));
+                return Some(id);
             }
             slot = (slot + 1) % SLOTS;
         }
@@ -157,7 +152,7 @@ impl Registry {
     pub fn lookup_sub(&self, container: CommandId, word: &[u8]) -> Option<CommandId> {
         let folded = Some(Folded::new(word)?);
         self.subcommands(container)
-            .find(|id| self.folded[id.index()] == folded)
+            .find(|&id| self.folded[id as usize] == folded)
     }
 
     /// The command or subcommand of a full name, `get` or `config|get`, as ACL rules and COMMAND INFO write it.
@@ -174,7 +169,7 @@ impl Registry {
         let index = self.rows[..self.top_len]
             .iter()
             .position(|row| row.name.eq_ignore_ascii_case(name))?;
-        Some(CommandId(index as u16))
+        Some(index as u16)
     }
 
     /// The command that arguments call: the subcommand if the first word is a container and there is a second word.
@@ -189,11 +184,23 @@ impl Registry {
         let id = self
             .lookup(argv.arg(0))
             .ok_or(LookupError::UnknownCommand)?;
-        if self.subs[id.index()].1 == 0 || argv.argc() == 1 {
+        if self.subs[id as usize].1 == 0 || argv.argc() == 1 {
             return Ok(id);
         }
         self.lookup_sub(id, argv.arg(1))
             .ok_or(LookupError::UnknownSubcommand(id))
+    }
+
+    /// [`Registry::resolve`] where the reason of a failure does not matter: parsing ahead of execution.
+    #[inline]
+    pub fn resolve_quick<A: Argv + ?Sized>(&self, argv: &A) -> Option<CommandId> {
+        self.resolve(argv).ok()
+    }
+
+    /// Whether argument 1 is a key of this command, whatever the arguments: what can be hashed and prefetched unseen.
+    #[inline]
+    pub fn first_key_is_1(&self, id: CommandId) -> bool {
+        self.first_key_is_1[id as usize]
     }
 
     /// The error reply for arguments that name no command, without the leading `-` and the line end. Words are cut at
@@ -242,20 +249,20 @@ impl Registry {
     /// The row of a command.
     #[inline]
     pub fn row(&self, id: CommandId) -> &'static Command {
-        self.rows[id.index()]
+        self.rows[id as usize]
     }
 
     /// The container of a subcommand, or the command itself.
     pub fn parent(&self, id: CommandId) -> CommandId {
-        CommandId(self.parents[id.index()])
+        self.parents[id as usize]
     }
 
     /// Whether it is a subcommand.
     pub fn is_sub(&self, id: CommandId) -> bool {
-        id.index() >= self.top_len
+        id as usize >= self.top_len
     }
 
-    /// Commands and subcommands, removed ones included: the length of arrays indexed by [`CommandId::index`].
+    /// Commands and subcommands, removed ones included: the length of arrays indexed by [`CommandId`].
     pub fn len(&self) -> usize {
         self.rows.len()
     }
@@ -267,14 +274,12 @@ impl Registry {
 
     /// Every id, subcommands last, removed ones included.
     pub fn ids(&self) -> impl Iterator<Item = CommandId> + Clone + use<> {
-        (0..self.rows.len() as u16).map(CommandId)
+        0..self.rows.len() as u16
     }
 
     /// The top-level commands that can be called.
     pub fn top(&self) -> impl Iterator<Item = CommandId> + Clone + '_ {
-        (0..self.top_len as u16)
-            .map(CommandId)
-            .filter(|&id| !self.is_removed(id))
+        (0..self.top_len as u16).filter(|&id| !self.is_removed(id))
     }
 
     /// The subcommands of a command, in the order of its row.
@@ -282,13 +287,13 @@ impl Registry {
         &self,
         id: CommandId,
     ) -> impl ExactSizeIterator<Item = CommandId> + Clone + use<> {
-        let (begin, len) = self.subs.get(id.index()).copied().unwrap_or((0, 0));
-        (begin..begin + len).map(CommandId)
+        let (begin, len) = self.subs.get(id as usize).copied().unwrap_or((0, 0));
+        begin..begin + len
     }
 
     /// Whether `rename-command x ""` took it away.
     pub fn is_removed(&self, id: CommandId) -> bool {
-        self.folded[id.index()].is_none() && !self.long_names.iter().any(|(_, long)| *long == id)
+        self.folded[id as usize].is_none() && !self.long_names.iter().any(|(_, long)| *long == id)
     }
 
     /// `rename-command`: gives a top-level command another name, or takes it away if the new name is empty.
@@ -301,13 +306,21 @@ impl Registry {
             return Err(RenameError::TargetExists);
         }
         self.long_names.retain(|(_, long)| *long != id);
-        self.folded[id.index()] = Folded::new(to);
-        if self.folded[id.index()].is_none() && !to.is_empty() {
+        self.folded[id as usize] = Folded::new(to);
+        if self.folded[id as usize].is_none() && !to.is_empty() {
             self.long_names.push((to.to_vec(), id));
         }
         self.rehash();
         Ok(())
     }
+}
+
+fn starts_with_key(row: &Command) -> bool {
+    row.keys.first().is_some_and(|spec| {
+        spec.begin == BeginSearch::Index(1)
+            && matches!(spec.find, FindKeys::Range { .. })
+            && !spec.flags.contains(KeyFlags::NOT_KEY)
+    })
 }
 
 /// The reply when the number of arguments does not suit a command, without the leading `-` and the line end.

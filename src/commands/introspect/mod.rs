@@ -13,6 +13,8 @@ pub mod docs;
 pub mod getkeys;
 pub mod info;
 pub mod list;
+#[cfg(test)]
+pub mod transcript;
 
 use std::fmt;
 

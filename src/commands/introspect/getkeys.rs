@@ -46,3 +46,69 @@ pub fn reply<S: ReplySink>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::introspect::transcript::Transcript;
+    use crate::exec::command::{Command, KeySpec, flags};
+
+    static MGET: Command = Command {
+        name: "mget",
+        keys: &[KeySpec::at(1, "RO access").range(-1, 1, 0)],
+        ..Command::DEFAULT
+    };
+    static PING: Command = Command {
+        name: "ping",
+        arity: -1,
+        ..Command::DEFAULT
+    };
+    static ZUNION: Command = Command {
+        name: "zunion",
+        arity: -3,
+        keys: &[KeySpec::at(1, "RO").counted()],
+        ..Command::DEFAULT
+    };
+    static EVAL: Command = Command {
+        name: "eval",
+        arity: -3,
+        flags: flags("no_mandatory_keys"),
+        keys: &[KeySpec::at(2, "RW").counted()],
+        ..Command::DEFAULT
+    };
+
+    fn answer(call: &str, with_flags: bool) -> String {
+        let registry = Registry::new(&[&MGET, &PING, &ZUNION, &EVAL]);
+        let call: Vec<&[u8]> = call.split(' ').map(str::as_bytes).collect();
+        let mut out = Transcript::default();
+        match reply(&registry, &call, with_flags, &mut out) {
+            Ok(()) => out.finish().to_string(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn keys_and_how_they_are_used() {
+        assert_eq!(answer("MGET a b", false), r#"["a","b"]"#);
+        assert_eq!(answer("mget a", true), r#"[["a",{"~":["+RO","+access"]}]]"#);
+        assert_eq!(answer("eval s 0", false), "[]");
+        assert_eq!(answer("eval s x a", true), "[]");
+    }
+
+    #[test]
+    fn refusals() {
+        assert_eq!(answer("nope a", false), "ERR Invalid command specified");
+        assert_eq!(
+            answer("ping", false),
+            "ERR The command has no key arguments"
+        );
+        assert_eq!(
+            answer("mget", false),
+            "ERR Invalid number of arguments specified for command"
+        );
+        assert_eq!(
+            answer("zunion 2 a", false),
+            "ERR Invalid arguments specified for command"
+        );
+    }
+}

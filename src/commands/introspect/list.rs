@@ -85,3 +85,66 @@ pub fn list<S: ReplySink>(registry: &Registry, filter: &Filter<'_>, glob: Glob, 
         .iter()
         .for_each(|&id| out.bulk(registry.row(id).name.as_bytes()));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::introspect::transcript::Transcript;
+    use crate::exec::command::{Command, acl, flags};
+
+    static GET: Command = Command {
+        name: "get",
+        flags: flags("readonly fast"),
+        acl: acl("string"),
+        ..Command::DEFAULT
+    };
+    static CONFIG_GET: Command = Command {
+        name: "config|get",
+        flags: flags("admin"),
+        ..Command::DEFAULT
+    };
+    static CONFIG: Command = Command {
+        name: "config",
+        subcommands: &[&CONFIG_GET],
+        ..Command::DEFAULT
+    };
+
+    fn listed(args: &[&[u8]]) -> Result<String, IntrospectError> {
+        let (registry, mut out) = (Registry::new(&[&GET, &CONFIG]), Transcript::default());
+        // A stand-in for ds::glob: a leading star, or equality.
+        let glob: Glob = |pattern, name| match pattern.strip_prefix(b"*") {
+            Some(end) => name.ends_with(&end.to_ascii_lowercase()),
+            None => name.eq_ignore_ascii_case(pattern),
+        };
+        list(&registry, &Filter::parse(args)?, glob, &mut out);
+        Ok(out.finish().to_string())
+    }
+
+    #[test]
+    fn filters() {
+        assert_eq!(listed(&[]).unwrap(), r#"["get","config","config|get"]"#);
+        assert_eq!(
+            listed(&[b"FilterBy", b"Pattern", b"*GET"]).unwrap(),
+            r#"["get","config|get"]"#
+        );
+        assert_eq!(
+            listed(&[b"filterby", b"aclcat", b"Dangerous"]).unwrap(),
+            r#"["config|get"]"#
+        );
+        assert_eq!(listed(&[b"filterby", b"aclcat", b"@read"]).unwrap(), "[]");
+        assert_eq!(listed(&[b"filterby", b"module", b"x"]).unwrap(), "[]");
+    }
+
+    #[test]
+    fn mistakes() {
+        let wrong: [&[&[u8]]; 4] = [
+            &[b"x"],
+            &[b"filterby", b"module"],
+            &[b"filterby", b"foo", b"x"],
+            &[b"filterby", b"pattern", b"a", b"b"],
+        ];
+        for args in wrong {
+            assert_eq!(listed(args), Err(IntrospectError::Syntax));
+        }
+    }
+}

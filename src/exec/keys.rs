@@ -22,6 +22,15 @@ pub trait Argv {
     fn arg(&self, i: usize) -> &[u8];
 }
 
+impl Argv for crate::resp::Args<'_> {
+    fn argc(&self) -> usize {
+        self.len()
+    }
+    fn arg(&self, i: usize) -> &[u8] {
+        self.at(i)
+    }
+}
+
 impl Argv for [&[u8]] {
     fn argc(&self) -> usize {
         self.len()

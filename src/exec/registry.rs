@@ -15,8 +15,7 @@ use super::command::{BeginSearch, Command, FindKeys, KeyFlags};
 use super::keys::Argv;
 use std::fmt;
 
-/// Number of a command or subcommand in its [`Registry`]: the index of arrays with one element per command.
-pub type CommandId = u16;
+pub use crate::client::CommandId;
 
 /// All commands of a server. See the file header.
 pub struct Registry {
@@ -128,9 +127,9 @@ impl Registry {
         let mut slot = slot_of(&words, len);
         loop {
             let id = self.slots[slot % SLOTS].checked_sub(1)?;
-            let name = &self.folded[id as usize];
+            let name = &self.folded[usize::from(id)];
             if name.len == len && name.words[..N] == words {
-                return Some(id);
+                return Some(CommandId(id));
             }
             slot += 1;
         }
@@ -161,13 +160,13 @@ impl Registry {
         if folded == Folded::NONE {
             return None;
         }
-        let (begin, len) = self.subs.get(container as usize).copied()?;
+        let (begin, len) = self.subs.get(container.index()).copied()?;
         let names = &self.folded[begin as usize..(begin + len) as usize];
         // The first word tells nearly all apart, and its comparison is not a call.
         let at = names
             .iter()
             .position(|name| name.words[0] == folded.words[0] && *name == folded)?;
-        Some(begin + at as u16)
+        Some(CommandId(begin + at as u16))
     }
 
     /// The command or subcommand of a full name, `get` or `config|get`, as ACL rules and COMMAND INFO write it.
@@ -184,7 +183,7 @@ impl Registry {
         let index = self.rows[..self.top_len]
             .iter()
             .position(|row| row.name.eq_ignore_ascii_case(name))?;
-        Some(index as u16)
+        Some(CommandId(index as u16))
     }
 
     /// The command that arguments call: the subcommand if the first word is a container and there is a second word.
@@ -199,7 +198,7 @@ impl Registry {
         let id = self
             .lookup(argv.arg(0))
             .ok_or(LookupError::UnknownCommand)?;
-        if self.subs[id as usize].1 == 0 || argv.argc() == 1 {
+        if self.subs[id.index()].1 == 0 || argv.argc() == 1 {
             return Ok(id);
         }
         self.lookup_sub(id, argv.arg(1))
@@ -215,7 +214,7 @@ impl Registry {
     /// Whether argument 1 is a key of this command, whatever the arguments: what can be hashed and prefetched unseen.
     #[inline]
     pub fn first_key_is_1(&self, id: CommandId) -> bool {
-        self.first_key_is_1[id as usize]
+        self.first_key_is_1[id.index()]
     }
 
     /// The error reply for arguments that name no command, without the leading `-` and the line end. Words are cut at
@@ -264,17 +263,17 @@ impl Registry {
     /// The row of a command.
     #[inline]
     pub fn row(&self, id: CommandId) -> &'static Command {
-        self.rows[id as usize]
+        self.rows[id.index()]
     }
 
     /// The container of a subcommand, or the command itself.
     pub fn parent(&self, id: CommandId) -> CommandId {
-        self.parents[id as usize]
+        CommandId(self.parents[id.index()])
     }
 
     /// Whether it is a subcommand.
     pub fn is_sub(&self, id: CommandId) -> bool {
-        id as usize >= self.top_len
+        id.index() >= self.top_len
     }
 
     /// Commands and subcommands, removed ones included: the length of arrays indexed by [`CommandId`].
@@ -289,12 +288,14 @@ impl Registry {
 
     /// Every id, subcommands last, removed ones included.
     pub fn ids(&self) -> impl Iterator<Item = CommandId> + Clone + use<> {
-        0..self.rows.len() as u16
+        (0..self.rows.len() as u16).map(CommandId)
     }
 
     /// The top-level commands that can be called.
     pub fn top(&self) -> impl Iterator<Item = CommandId> + Clone + '_ {
-        (0..self.top_len as u16).filter(|&id| !self.is_removed(id))
+        (0..self.top_len as u16)
+            .map(CommandId)
+            .filter(|&id| !self.is_removed(id))
     }
 
     /// The subcommands of a command, in the order of its row.
@@ -302,13 +303,13 @@ impl Registry {
         &self,
         id: CommandId,
     ) -> impl ExactSizeIterator<Item = CommandId> + Clone + use<> {
-        let (begin, len) = self.subs.get(id as usize).copied().unwrap_or((0, 0));
-        begin..begin + len
+        let (begin, len) = self.subs.get(id.index()).copied().unwrap_or((0, 0));
+        (begin..begin + len).map(CommandId)
     }
 
     /// Whether `rename-command x ""` took it away.
     pub fn is_removed(&self, id: CommandId) -> bool {
-        self.folded[id as usize] == Folded::NONE
+        self.folded[id.index()] == Folded::NONE
             && !self.long_names.iter().any(|(_, long)| *long == id)
     }
 
@@ -322,8 +323,8 @@ impl Registry {
             return Err(RenameError::TargetExists);
         }
         self.long_names.retain(|(_, long)| *long != id);
-        self.folded[id as usize] = Folded::new(to);
-        if self.folded[id as usize] == Folded::NONE && !to.is_empty() {
+        self.folded[id.index()] = Folded::new(to);
+        if self.folded[id.index()] == Folded::NONE && !to.is_empty() {
             self.long_names.push((to.to_vec(), id));
         }
         self.rehash();

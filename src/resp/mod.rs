@@ -1,1 +1,11 @@
-//! (room reserved)
+//! The wire protocol without sockets: requests in, replies out.
+pub mod args;
+pub mod error;
+pub mod out;
+pub mod parse;
+pub mod reply;
+
+pub use args::{ArgRange, Args, OwnedArgs};
+pub use error::Error;
+pub use out::OutBuf;
+pub use reply::{Protocol, Reply};

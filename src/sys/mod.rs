@@ -1,1 +1,11 @@
-//! (room reserved)
+//! What touches the operating system: allocator, clocks, processes, signals. The unsafe of these lives here and nowhere above.
+#[allow(unsafe_code)]
+pub mod alloc;
+#[allow(unsafe_code)]
+pub mod clock;
+#[allow(unsafe_code)]
+pub mod io;
+#[allow(unsafe_code)]
+pub mod signal;
+#[allow(unsafe_code)]
+pub mod entropy;

@@ -16,6 +16,7 @@ pub mod list;
 #[cfg(test)]
 pub mod transcript;
 
+use crate::resp::Reply;
 use std::fmt;
 
 /// Where a reply goes. The protocol version is the sink's business: a RESP2 sink writes maps and sets as flat arrays.
@@ -34,6 +35,30 @@ pub trait ReplySink {
     fn int(&mut self, value: i64);
     /// Nothing where an array could have been (`*-1` in RESP2).
     fn null_array(&mut self);
+}
+
+impl ReplySink for Reply<'_> {
+    fn array(&mut self, len: usize) {
+        Reply::array(self, len);
+    }
+    fn map(&mut self, len: usize) {
+        Reply::map(self, len);
+    }
+    fn set(&mut self, len: usize) {
+        Reply::set(self, len);
+    }
+    fn bulk(&mut self, bytes: &[u8]) {
+        Reply::bulk(self, bytes);
+    }
+    fn simple(&mut self, text: &str) {
+        Reply::simple(self, text);
+    }
+    fn int(&mut self, value: i64) {
+        Reply::int(self, value);
+    }
+    fn null_array(&mut self) {
+        Reply::null_array(self);
+    }
 }
 
 /// Why COMMAND refuses; Display is the error on the wire.

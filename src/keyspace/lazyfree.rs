@@ -1,0 +1,97 @@
+//! Freeing big values in a background thread, so that UNLINK, expiry and FLUSHALL ASYNC do not stall the loop.
+//!
+//! What is sent is owned outright (an entry or a table), so no lock is needed; the thread publishes the memory it freed to
+//! the allocator's counters after each job. INFO reads the number of objects pending and freed.
+
+use super::entry::Entry;
+use crate::ds::table::Table;
+use crate::sys::alloc::Counters;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
+
+/// Something big to be dropped elsewhere.
+pub enum Garbage {
+    /// A key with its value.
+    Entry(Entry),
+    /// All keys of a database.
+    Table(Table<Entry>),
+    /// Anything else that owns what it holds.
+    Other(Box<dyn Send>, usize),
+}
+
+/// A value with more allocations than this is worth another thread.
+pub const LAZYFREE_THRESHOLD: usize = 64;
+
+/// The door to the thread.
+#[derive(Clone)]
+pub struct LazyFree {
+    jobs: Option<Sender<Garbage>>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    pending: AtomicI64,
+    freed: AtomicU64,
+}
+
+impl LazyFree {
+    /// Starts the thread.
+    pub fn start() -> std::io::Result<Self> {
+        let (jobs, inbox) = channel::<Garbage>();
+        let counts = Arc::new(Counts::default());
+        let shared = counts.clone();
+        std::thread::Builder::new().name("bio_lazy_free".into()).spawn(move || {
+            let mut counters = Counters::of_this_thread();
+            for job in inbox {
+                let n = job.objects();
+                drop(job);
+                counters.publish_thread_delta();
+                shared.pending.fetch_sub(n as i64, Ordering::Relaxed);
+                shared.freed.fetch_add(n as u64, Ordering::Relaxed);
+            }
+        })?;
+        Ok(LazyFree { jobs: Some(jobs), counts })
+    }
+
+    /// Frees at once, in the calling thread: for tests and for the check tools.
+    pub fn inline() -> Self {
+        LazyFree { jobs: None, counts: Arc::default() }
+    }
+
+    /// Hands `garbage` over.
+    pub fn free(&self, garbage: Garbage) {
+        let n = garbage.objects();
+        let Some(jobs) = &self.jobs else { return };
+        self.counts.pending.fetch_add(n as i64, Ordering::Relaxed);
+        if jobs.send(garbage).is_err() {
+            self.counts.pending.fetch_sub(n as i64, Ordering::Relaxed);
+        }
+    }
+
+    /// Objects not freed yet (`lazyfree_pending_objects`).
+    pub fn pending(&self) -> u64 {
+        self.counts.pending.load(Ordering::Relaxed).max(0) as u64
+    }
+
+    /// Objects freed so far (`lazyfreed_objects`).
+    pub fn freed(&self) -> u64 {
+        self.counts.freed.load(Ordering::Relaxed)
+    }
+
+    /// Starts counting again (CONFIG RESETSTAT).
+    pub fn reset_freed(&self) {
+        self.counts.freed.store(0, Ordering::Relaxed);
+    }
+}
+
+impl Garbage {
+    fn objects(&self) -> usize {
+        match self {
+            Garbage::Entry(_) => 1,
+            Garbage::Table(t) => t.len(),
+            Garbage::Other(_, n) => *n,
+        }
+    }
+}

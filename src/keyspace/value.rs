@@ -1,0 +1,155 @@
+//! What an entry can hold: types, encodings, and how a collection becomes the one word that lies in the entry.
+
+/// The type of a value, as TYPE reports it.
+#[repr(u8)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Type {
+    /// A string or integer.
+    String = 0,
+    /// A list.
+    List = 1,
+    /// A set.
+    Set = 2,
+    /// A sorted set.
+    ZSet = 3,
+    /// A hash.
+    Hash = 4,
+    /// A stream.
+    Stream = 5,
+}
+
+impl Type {
+    /// Every type, in order.
+    pub const ALL: [Type; 6] = [Type::String, Type::List, Type::Set, Type::ZSet, Type::Hash, Type::Stream];
+
+    #[inline(always)]
+    pub(super) fn from_nibble(n: u8) -> Self {
+        match n {
+            0 => Type::String,
+            1 => Type::List,
+            2 => Type::Set,
+            3 => Type::ZSet,
+            4 => Type::Hash,
+            _ => Type::Stream,
+        }
+    }
+
+    /// The name TYPE replies.
+    pub fn name(self) -> &'static str {
+        ["string", "list", "set", "zset", "hash", "stream"][self as usize]
+    }
+
+    /// The type of that name, in any case.
+    pub fn from_name(name: &[u8]) -> Option<Self> {
+        Self::ALL.into_iter().find(|t| t.name().as_bytes().eq_ignore_ascii_case(name))
+    }
+}
+
+/// The representation of a value, as OBJECT ENCODING reports it.
+#[repr(u8)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Encoding {
+    /// A string in a block of its own, or one that was changed in place.
+    Raw = 0,
+    /// A short string inside the entry.
+    Embstr = 1,
+    /// A string that is a canonical 64-bit integer.
+    Int = 2,
+    /// A packed sequence of small elements.
+    Listpack = 3,
+    /// A sorted array of integers.
+    Intset = 4,
+    /// A list of packed nodes.
+    Quicklist = 5,
+    /// A hash table.
+    Hashtable = 6,
+    /// A sorted set with an index. (The name is upstream's; ours is a B+tree.)
+    Skiplist = 7,
+    /// A packed hash whose fields can expire.
+    ListpackEx = 8,
+    /// A stream.
+    Stream = 9,
+}
+
+impl Encoding {
+    #[inline(always)]
+    pub(super) fn from_nibble(n: u8) -> Self {
+        match n {
+            0 => Encoding::Raw,
+            1 => Encoding::Embstr,
+            2 => Encoding::Int,
+            3 => Encoding::Listpack,
+            4 => Encoding::Intset,
+            5 => Encoding::Quicklist,
+            6 => Encoding::Hashtable,
+            7 => Encoding::Skiplist,
+            8 => Encoding::ListpackEx,
+            _ => Encoding::Stream,
+        }
+    }
+
+    /// The name OBJECT ENCODING replies.
+    pub fn name(self) -> &'static str {
+        ["raw", "embstr", "int", "listpack", "intset", "quicklist", "hashtable", "skiplist", "listpackex", "stream"][self as usize]
+    }
+}
+
+/// A collection whose variants boil down to one word each.
+///
+/// # Safety
+/// `into_word` must give an encoding and an owned word from which `from_word` makes the same value again, and the
+/// encoding must be used by that type for that representation only.
+pub unsafe trait Value: Sized {
+    /// The type it is.
+    const TYPE: Type;
+    /// Takes the value apart.
+    fn into_word(self) -> (Encoding, u64);
+    /// Puts it together again.
+    ///
+    /// # Safety
+    /// The pair must come from `into_word`, and the result must be dropped at most once.
+    unsafe fn from_word(enc: Encoding, word: u64) -> Self;
+}
+
+/// A representation that is one owned word: a box, or a thin blob.
+///
+/// # Safety
+/// `from_raw_word(into_raw_word(x))` must be `x`.
+unsafe trait Word {
+    fn into_raw_word(self) -> u64;
+    /// # Safety
+    /// `w` must come from `into_raw_word` and be used once.
+    unsafe fn from_raw_word(w: u64) -> Self;
+}
+
+// SAFETY: a box of a sized type is one pointer, given away and taken back.
+unsafe impl<T> Word for Box<T> {
+    fn into_raw_word(self) -> u64 {
+        Box::into_raw(self) as u64
+    }
+    unsafe fn from_raw_word(w: u64) -> Self {
+        // SAFETY: by the caller's contract this is the box's pointer.
+        unsafe { Box::from_raw(w as *mut T) }
+    }
+}
+
+/// Frees a value by its parts.
+///
+/// # Safety
+/// The parts must be an owned value's, used once.
+pub(super) unsafe fn drop_word(ty: Type, enc: Encoding, word: u64) {
+    // SAFETY: by the caller's contract; a string with a pointer word is an Arc<Vec<u8>>.
+    unsafe {
+        match ty {
+            Type::String => drop(std::sync::Arc::from_raw(word as *const Vec<u8>)),
+            _ => drop_collection(ty, enc, word),
+        }
+    }
+}
+
+/// Allocations that freeing a collection costs.
+pub(super) fn free_effort(_e: &super::entry::Entry) -> usize {
+    1
+}
+
+unsafe fn drop_collection(_ty: Type, _enc: Encoding, _word: u64) {}

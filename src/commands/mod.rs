@@ -1,5 +1,8 @@
 //! Commands, a file or folder per family: each command is one function, one static row beside it, and its tests.
 pub mod connection;
+#[cfg(test)]
+mod facts;
+pub mod introspect;
 pub mod string;
 
 use crate::exec::command::Command;

@@ -4,8 +4,8 @@
 //! ACL and cluster routing ask before the command parses its arguments. The flags are those of the row's specs, so a
 //! function here never repeats them; except that `variable_flags` is resolved.
 //!
-//! Compat: where a count of keys is no plain number (`ZUNION +1 k`), 8.2.3 still guesses keys; the command fails anyway, so
-//! we answer that there are none to be found.
+//! Compat: where the specs do not fit because a count of keys is no plain number (`ZUNION +1 k`) or STREAMS has no id for
+//! each key, 8.2.3 still guesses keys; the command fails anyway, so we answer that there are none to be found.
 
 use super::command::{Command, KeyFlags};
 use super::keys::{Argv, KeyError, KeyRefs};
@@ -72,8 +72,9 @@ pub fn sort(command: &Command, argv: &dyn Argv, out: &mut KeyRefs) -> Result<(),
         } else if is(argv, i, "get") || is(argv, i, "by") {
             2
         } else if is(argv, i, "store") && i + 1 < argv.argc() {
+            // The destination is looked at as an option too, as upstream does.
             store = Some(i + 1);
-            2
+            1
         } else {
             1
         };
@@ -95,13 +96,14 @@ pub fn sort_ro(command: &Command, _: &dyn Argv, out: &mut KeyRefs) -> Result<(),
 }
 
 /// MIGRATE moves its third argument, or, if that is empty, what follows KEYS. Passwords are stepped over, as they may be
-/// any word.
+/// any word. As upstream does, a KEYS that nothing follows counts only if the word stands somewhere before it too.
 ///
 /// # Errors
 /// When there is both a third argument and KEYS.
 pub fn migrate(command: &Command, argv: &dyn Argv, out: &mut KeyRefs) -> Result<(), KeyError> {
     let mut i = 6;
-    while i < argv.argc() {
+    let has_keys = (2..argv.argc() - 1).any(|i| is(argv, i, "keys"));
+    while has_keys && i < argv.argc() {
         if is(argv, i, "keys") {
             if !argv.arg(3).is_empty() {
                 return Err(KeyError::Invalid);

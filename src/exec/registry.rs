@@ -6,12 +6,12 @@
 //! and are searched one by one.
 //!
 //! Ids: top-level rows first, in the order handed in, then the subcommands of each container in its order. Statistics,
-//! ACL bitmaps and the like index plain arrays by [`CommandId::index`]. The rows are handed in, so `exec` does not know
+//! ACL bitmaps and the like index plain arrays by [`CommandId`]. The rows are handed in, so `exec` does not know
 //! `commands`; the table is built once at start and changed only by `rename-command` while the configuration is read.
 //!
 //! Compat: iteration is in table order; upstream's order is that of a randomly seeded hash table.
 
-use super::command::Command;
+use super::command::{BeginSearch, Command, FindKeys, KeyFlags};
 use super::keys::Argv;
 use std::fmt;
 
@@ -25,10 +25,13 @@ pub struct Registry {
     subs: Vec<(u16, u16)>,
     /// Per command, the container it belongs to (itself if top-level).
     parents: Vec<u16>,
-    /// Per command: the name it is called by (a subcommand's last word), folded. Absent for removed and very long names.
-    folded: Vec<Option<Folded>>,
+    /// Per command: the name it is called by (a subcommand's last word), folded. [`Folded::NONE`] for removed and
+    /// very long names.
+    folded: Vec<Folded>,
     /// Names given by `rename-command` that are too long to fold.
     long_names: Vec<(Vec<u8>, CommandId)>,
+    /// Per command, whether its first key is always argument 1.
+    first_key_is_1: Vec<bool>,
     /// Open addressing over top-level names: id + 1, or 0 for a free slot.
     slots: Box<[u16; SLOTS]>,
 }
@@ -84,6 +87,7 @@ impl Registry {
             .iter()
             .map(|row| Folded::new(row.last_word().as_bytes()))
             .collect();
+        let first_key_is_1 = rows.iter().map(|row| starts_with_key(row)).collect();
         let slots = Box::new([0; SLOTS]);
         let mut registry = Registry {
             rows,
@@ -92,6 +96,7 @@ impl Registry {
             parents,
             folded,
             long_names: Vec::new(),
+            first_key_is_1,
             slots,
         };
         registry.rehash();
@@ -102,52 +107,66 @@ impl Registry {
     fn rehash(&mut self) {
         self.slots.fill(0);
         for id in 0..self.top_len {
-            let Some(name) = self.folded[id] else {
+            let name = self.folded[id];
+            if name == Folded::NONE {
                 continue;
-            };
-            assert!(
-                self.find_folded(&name).is_none(),
-                "two commands named {}",
-                self.rows[id].name
-            );
-            let mut slot = name.slot();
-            while self.slots[slot] != 0 {
-                slot = (slot + 1) % SLOTS;
             }
-            self.slots[slot] = id as u16 + 1;
+            let mut slot = name.slot();
+            while let Some(other) = self.slots[slot % SLOTS].checked_sub(1) {
+                let taken = self.folded[usize::from(other)] == name;
+                assert!(!taken, "two commands named {}", self.rows[id].name);
+                slot += 1;
+            }
+            self.slots[slot % SLOTS] = id as u16 + 1;
         }
     }
 
+    /// The top-level command whose folded name has these words and length.
     #[inline]
-    fn find_folded(&self, name: &Folded) -> Option<CommandId> {
-        let mut slot = name.slot();
+    fn probe<const N: usize>(&self, words: [u64; N], len: usize) -> Option<CommandId> {
+        let mut slot = slot_of(&words, len);
         loop {
-            let id = self.slots[slot].checked_sub(1)?;
-            if self.folded[id as usize].as_ref() == Some(name) {
+            let id = self.slots[slot % SLOTS].checked_sub(1)?;
+            let name = &self.folded[usize::from(id)];
+            if name.len == len && name.words[..N] == words {
                 return Some(CommandId(id));
             }
-            slot = (slot + 1) % SLOTS;
+            slot += 1;
         }
     }
 
     /// The top-level command of this name, any ASCII case, under the name `rename-command` gave it.
     #[inline]
     pub fn lookup(&self, name: &[u8]) -> Option<CommandId> {
-        match Folded::new(name) {
-            Some(folded) => self.find_folded(&folded),
-            None => self
-                .long_names
-                .iter()
-                .find(|(long, _)| long.eq_ignore_ascii_case(name))
-                .map(|(_, id)| *id),
+        match name.len() {
+            1..=8 => self.probe([short(name)], name.len()),
+            9..=16 => self.probe(middle(name), name.len()),
+            17..=32 => self.probe(long(name), name.len()),
+            _ => self.lookup_long(name),
         }
+    }
+
+    fn lookup_long(&self, name: &[u8]) -> Option<CommandId> {
+        let (_, id) = self
+            .long_names
+            .iter()
+            .find(|(long, _)| long.eq_ignore_ascii_case(name))?;
+        Some(*id)
     }
 
     /// The subcommand of a container by its own word, any ASCII case.
     pub fn lookup_sub(&self, container: CommandId, word: &[u8]) -> Option<CommandId> {
-        let folded = Some(Folded::new(word)?);
-        self.subcommands(container)
-            .find(|id| self.folded[id.index()] == folded)
+        let folded = Folded::new(word);
+        if folded == Folded::NONE {
+            return None;
+        }
+        let (begin, len) = self.subs.get(container.index()).copied()?;
+        let names = &self.folded[begin as usize..(begin + len) as usize];
+        // The first word tells nearly all apart, and its comparison is not a call.
+        let at = names
+            .iter()
+            .position(|name| name.words[0] == folded.words[0] && *name == folded)?;
+        Some(CommandId(begin + at as u16))
     }
 
     /// The command or subcommand of a full name, `get` or `config|get`, as ACL rules and COMMAND INFO write it.
@@ -184,6 +203,18 @@ impl Registry {
         }
         self.lookup_sub(id, argv.arg(1))
             .ok_or(LookupError::UnknownSubcommand(id))
+    }
+
+    /// [`Registry::resolve`] where the reason of a failure does not matter: parsing ahead of execution.
+    #[inline]
+    pub fn resolve_quick<A: Argv + ?Sized>(&self, argv: &A) -> Option<CommandId> {
+        self.resolve(argv).ok()
+    }
+
+    /// Whether argument 1 is a key of this command, whatever the arguments: what can be hashed and prefetched unseen.
+    #[inline]
+    pub fn first_key_is_1(&self, id: CommandId) -> bool {
+        self.first_key_is_1[id.index()]
     }
 
     /// The error reply for arguments that name no command, without the leading `-` and the line end. Words are cut at
@@ -245,7 +276,7 @@ impl Registry {
         id.index() >= self.top_len
     }
 
-    /// Commands and subcommands, removed ones included: the length of arrays indexed by [`CommandId::index`].
+    /// Commands and subcommands, removed ones included: the length of arrays indexed by [`CommandId`].
     pub fn len(&self) -> usize {
         self.rows.len()
     }
@@ -278,7 +309,8 @@ impl Registry {
 
     /// Whether `rename-command x ""` took it away.
     pub fn is_removed(&self, id: CommandId) -> bool {
-        self.folded[id.index()].is_none() && !self.long_names.iter().any(|(_, long)| *long == id)
+        self.folded[id.index()] == Folded::NONE
+            && !self.long_names.iter().any(|(_, long)| *long == id)
     }
 
     /// `rename-command`: gives a top-level command another name, or takes it away if the new name is empty.
@@ -292,12 +324,20 @@ impl Registry {
         }
         self.long_names.retain(|(_, long)| *long != id);
         self.folded[id.index()] = Folded::new(to);
-        if self.folded[id.index()].is_none() && !to.is_empty() {
+        if self.folded[id.index()] == Folded::NONE && !to.is_empty() {
             self.long_names.push((to.to_vec(), id));
         }
         self.rehash();
         Ok(())
     }
+}
+
+fn starts_with_key(row: &Command) -> bool {
+    row.keys.first().is_some_and(|spec| {
+        spec.begin == BeginSearch::Index(1)
+            && matches!(spec.find, FindKeys::Range { .. })
+            && !spec.flags.contains(KeyFlags::NOT_KEY)
+    })
 }
 
 /// The reply when the number of arguments does not suit a command, without the leading `-` and the line end.
@@ -318,58 +358,85 @@ fn push_shown(text: &mut Vec<u8>, word: &[u8], room: usize) {
     );
 }
 
-/// A name of 1 to 32 bytes with its upper-case ASCII letters folded, as words.
+/// A name of 1 to 32 bytes with its upper-case ASCII letters folded, as words; unused words are 0.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Folded {
-    len: usize,
     words: [u64; 4],
+    len: usize,
 }
 
 impl Folded {
-    #[inline]
-    fn new(name: &[u8]) -> Option<Folded> {
-        let len = name.len();
-        let words = match len {
-            4..=8 => [
-                u64::from(le32(name, 0)) | u64::from(le32(name, len - 4)) << 32,
-                0,
-                0,
-                0,
-            ],
-            1..=3 => {
-                let byte = |i: usize| u64::from(name[i]);
-                [byte(0) | byte(len / 2) << 8 | byte(len - 1) << 16, 0, 0, 0]
-            }
-            9..=16 => [le64(name, 0), le64(name, len - 8), 0, 0],
-            17..=32 => [
-                le64(name, 0),
-                le64(name, 8),
-                le64(name, len - 16),
-                le64(name, len - 8),
-            ],
-            _ => return None,
-        };
-        Some(Folded {
-            len,
-            words: words.map(fold),
-        })
+    /// Stands for no name.
+    const NONE: Folded = Folded {
+        words: [0; 4],
+        len: 0,
+    };
+
+    /// Folds a name; [`Folded::NONE`] if it is empty or longer than 32 bytes.
+    fn new(name: &[u8]) -> Folded {
+        let mut words = [0; 4];
+        match name.len() {
+            1..=8 => words[0] = short(name),
+            9..=16 => words[..2].copy_from_slice(&middle(name)),
+            17..=32 => words = long(name),
+            _ => return Folded::NONE,
+        }
+        Folded {
+            words,
+            len: name.len(),
+        }
     }
 
-    /// Where the search in the slots begins.
-    #[inline]
+    /// Where the search for it begins; the same as [`Registry::lookup`] finds from the name.
     fn slot(&self) -> usize {
-        const ODD: [u64; 4] = [
-            0x9e37_79b9_7f4a_7c15,
-            0xc2b2_ae3d_27d4_eb4f,
-            0x1656_67b1_9e37_79f9,
-            0xd6e8_feb8_6659_fd93,
-        ];
-        let mut hash = self.len as u64;
-        for (word, odd) in self.words.iter().zip(ODD) {
-            hash = hash.wrapping_add(word.wrapping_mul(odd));
+        let [a, b, _, _] = self.words;
+        match self.len {
+            0..=8 => slot_of(&[a], self.len),
+            9..=16 => slot_of(&[a, b], self.len),
+            _ => slot_of(&self.words, self.len),
         }
-        ((hash ^ hash >> 29).wrapping_mul(ODD[0]) >> (64 - SLOTS.trailing_zeros())) as usize
     }
+}
+
+/// Words of a name of 1 to 8 bytes.
+#[inline]
+fn short(name: &[u8]) -> u64 {
+    let len = name.len();
+    fold(if len >= 4 {
+        u64::from(le32(name, 0)) | u64::from(le32(name, len - 4)) << 32
+    } else {
+        u64::from(name[0]) | u64::from(name[len / 2]) << 8 | u64::from(name[len - 1]) << 16
+    })
+}
+
+/// Words of a name of 9 to 16 bytes.
+#[inline]
+fn middle(name: &[u8]) -> [u64; 2] {
+    [le64(name, 0), le64(name, name.len() - 8)].map(fold)
+}
+
+/// Words of a name of 17 to 32 bytes.
+fn long(name: &[u8]) -> [u64; 4] {
+    let len = name.len();
+    [
+        le64(name, 0),
+        le64(name, 8),
+        le64(name, len - 16),
+        le64(name, len - 8),
+    ]
+    .map(fold)
+}
+
+/// Where the search for a name begins.
+#[inline]
+fn slot_of<const N: usize>(words: &[u64; N], len: usize) -> usize {
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mut hash = len as u64;
+    for word in words {
+        hash = (hash ^ word).wrapping_mul(ODD);
+        hash ^= hash >> 32;
+    }
+    (hash.wrapping_mul(ODD) >> (64 - SLOTS.trailing_zeros())) as usize
 }
 
 /// The 4 bytes at `at`, which the caller knows to be there.
@@ -482,8 +549,8 @@ mod tests {
                 two[rng.below(len)] ^= 0x20;
             }
             let (a, b) = (Folded::new(&one), Folded::new(&two));
-            assert_eq!(a.is_some(), len <= 32);
-            if a.is_some() {
+            assert_eq!(a != Folded::NONE, len <= 32);
+            if len <= 32 {
                 assert_eq!(a == b, one.eq_ignore_ascii_case(&two), "{one:?} {two:?}");
             }
         }

@@ -9,9 +9,12 @@ fn main() {
     env_logger::init();
     let mut config = redstart::config::Config::default();
     let args: Vec<String> = std::env::args().collect();
-    if let Some(i) = args.iter().position(|a| a == "--port") { config.port = args[i+1].parse().unwrap(); }
+    if let Some(i) = args.iter().position(|a| a == "--port") {
+        config.port = args[i + 1].parse().unwrap();
+    }
     redstart::sys::signal::install();
-    let mut server = redstart::server::Server::new(config, None, &redstart::commands::all()).unwrap();
+    let mut server =
+        redstart::server::Server::new(config, None, &redstart::commands::all()).unwrap();
     server.listen().unwrap();
     std::process::exit(server.run());
 }

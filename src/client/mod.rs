@@ -203,7 +203,10 @@ impl Client {
     pub fn new(id: u64, conn: Conn, now_s: i64) -> Self {
         Client {
             id,
-            handle: ClientRef { slot: 0, generation: 0 },
+            handle: ClientRef {
+                slot: 0,
+                generation: 0,
+            },
             conn,
             out: OutBuf::new(),
             query: Vec::new(),
@@ -269,6 +272,11 @@ impl Client {
             + self.query.capacity()
             + self.parser.mem_bytes()
             + self.name.as_ref().map_or(0, |n| n.len())
-            + self.multi.as_ref().map_or(0, |m| m.queue.iter().map(|q| q.args.mem_bytes() + size_of::<Queued>()).sum::<usize>())
+            + self.multi.as_ref().map_or(0, |m| {
+                m.queue
+                    .iter()
+                    .map(|q| q.args.mem_bytes() + size_of::<Queued>())
+                    .sum::<usize>()
+            })
     }
 }

@@ -26,7 +26,11 @@ pub struct Clients {
 impl Clients {
     /// An empty table.
     pub fn new() -> Self {
-        Clients { next_generation: 1, next_id: 1, ..Default::default() }
+        Clients {
+            next_generation: 1,
+            next_id: 1,
+            ..Default::default()
+        }
     }
 
     /// The id of the next client; ids are never used again.
@@ -41,10 +45,16 @@ impl Clients {
         let generation = self.next_generation;
         self.next_generation = (generation + 1) & 0x3fff_ffff;
         let entry = self.slots.vacant_entry();
-        let handle = ClientRef { slot: entry.key() as u32, generation };
+        let handle = ClientRef {
+            slot: entry.key() as u32,
+            generation,
+        };
         client.handle = handle;
         self.by_id.insert(client.id, handle);
-        entry.insert(Slot { generation, client: Some(client) });
+        entry.insert(Slot {
+            generation,
+            client: Some(client),
+        });
         handle
     }
 
@@ -60,7 +70,9 @@ impl Clients {
 
     #[inline(always)]
     fn slot(&self, h: ClientRef) -> Option<&Slot> {
-        self.slots.get(h.slot as usize).filter(|s| s.generation == h.generation)
+        self.slots
+            .get(h.slot as usize)
+            .filter(|s| s.generation == h.generation)
     }
 
     /// The client, unless it is gone or running.
@@ -72,7 +84,11 @@ impl Clients {
     /// The client, unless it is gone or running.
     #[inline(always)]
     pub fn get_mut(&mut self, h: ClientRef) -> Option<&mut Client> {
-        self.slots.get_mut(h.slot as usize).filter(|s| s.generation == h.generation)?.client.as_deref_mut()
+        self.slots
+            .get_mut(h.slot as usize)
+            .filter(|s| s.generation == h.generation)?
+            .client
+            .as_deref_mut()
     }
 
     /// Whether the client still exists, running or not.
@@ -88,13 +104,20 @@ impl Clients {
     /// Moves a client out to run it.
     #[inline(always)]
     pub fn take(&mut self, h: ClientRef) -> Option<Box<Client>> {
-        self.slots.get_mut(h.slot as usize).filter(|s| s.generation == h.generation)?.client.take()
+        self.slots
+            .get_mut(h.slot as usize)
+            .filter(|s| s.generation == h.generation)?
+            .client
+            .take()
     }
 
     /// Puts a client back after it ran.
     #[inline(always)]
     pub fn put_back(&mut self, client: Box<Client>) {
-        let slot = self.slots.get_mut(client.handle.slot as usize).filter(|s| s.generation == client.handle.generation);
+        let slot = self
+            .slots
+            .get_mut(client.handle.slot as usize)
+            .filter(|s| s.generation == client.handle.generation);
         if let Some(s) = slot {
             s.client = Some(client);
         }
@@ -115,13 +138,18 @@ impl Clients {
 
     /// Every client that is not running.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Client> {
-        self.slots.iter_mut().filter_map(|(_, s)| s.client.as_deref_mut())
+        self.slots
+            .iter_mut()
+            .filter_map(|(_, s)| s.client.as_deref_mut())
     }
 
     /// The handle of the client in a slot, for walks that go on in a later tick.
     pub fn at_slot(&self, slot: usize) -> Option<ClientRef> {
         let s = self.slots.get(slot)?;
-        Some(ClientRef { slot: slot as u32, generation: s.generation })
+        Some(ClientRef {
+            slot: slot as u32,
+            generation: s.generation,
+        })
     }
 
     /// One past the highest slot in use or free for reuse.

@@ -26,7 +26,9 @@ pub static PING: Command = Command {
 
 fn ping(ctx: &mut Ctx<'_>) -> Outcome {
     if ctx.args.len() > 2 {
-        return Err(Error::new("ERR wrong number of arguments for 'ping' command"));
+        return Err(Error::new(
+            "ERR wrong number of arguments for 'ping' command",
+        ));
     }
     let args = ctx.args;
     // A RESP2 subscriber can only read pushes.
@@ -107,4 +109,3 @@ fn quit(ctx: &mut Ctx<'_>) -> Outcome {
     ctx.client.flags.insert(ClientFlags::CLOSE_AFTER_REPLY);
     Ok(Flow::Done)
 }
-

@@ -354,7 +354,10 @@ impl EvictionPolicy {
     /// Whether the access clocks count frequency (LFU) rather than recency.
     #[inline]
     pub fn is_lfu(self) -> bool {
-        matches!(self, EvictionPolicy::VolatileLfu | EvictionPolicy::AllkeysLfu)
+        matches!(
+            self,
+            EvictionPolicy::VolatileLfu | EvictionPolicy::AllkeysLfu
+        )
     }
 
     /// Whether only keys with a time to live are evicted.

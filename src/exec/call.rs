@@ -32,7 +32,12 @@ impl CommandStat {
 
     fn record(&mut self, nanos: u64) {
         // Upstream's bounds: 1 ns to 1 s, two significant digits.
-        let h = self.latency.get_or_insert_with(|| Box::new(Histogram::new_with_bounds(1, 1_000_000_000, 2).unwrap_or_else(|_| unreachable!("constant bounds are valid"))));
+        let h = self.latency.get_or_insert_with(|| {
+            Box::new(
+                Histogram::new_with_bounds(1, 1_000_000_000, 2)
+                    .unwrap_or_else(|_| unreachable!("constant bounds are valid")),
+            )
+        });
         h.saturating_record(nanos.max(1));
     }
 }
@@ -82,7 +87,10 @@ pub fn muted(ctx: &mut Ctx<'_>, run: impl FnOnce(&mut Ctx<'_>)) {
     let mark = ctx.client.out.mark();
     run(ctx);
     // CLIENT REPLY itself may just have switched replies on, which it confirms.
-    if ctx.client.has(ClientFlags::REPLY_OFF | ClientFlags::REPLY_SKIP) {
+    if ctx
+        .client
+        .has(ClientFlags::REPLY_OFF | ClientFlags::REPLY_SKIP)
+    {
         ctx.client.out.truncate_to(mark);
     }
     ctx.client.flags.remove(ClientFlags::REPLY_SKIP);

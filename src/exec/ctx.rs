@@ -47,7 +47,13 @@ impl<'a> Ctx<'a> {
     pub fn db(&mut self) -> DbView<'_> {
         let touch = self.touches();
         let s = &mut *self.server;
-        s.ks.view(self.client.db, &s.config, s.clock.now_ms, s.expired_keys, touch)
+        s.ks.view(
+            self.client.db,
+            &s.config,
+            s.clock.now_ms,
+            s.expired_keys,
+            touch,
+        )
     }
 
     /// A view of another database.
@@ -73,8 +79,18 @@ impl<'a> Ctx<'a> {
     pub fn parts(&mut self) -> (DbView<'_>, Reply<'_>, &Config) {
         let touch = self.touches();
         let s = &mut *self.server;
-        let view = s.ks.view(self.client.db, &s.config, s.clock.now_ms, s.expired_keys, touch);
-        (view, Reply::new(&mut self.client.out, self.client.proto), &s.config)
+        let view = s.ks.view(
+            self.client.db,
+            &s.config,
+            s.clock.now_ms,
+            s.expired_keys,
+            touch,
+        );
+        (
+            view,
+            Reply::new(&mut self.client.out, self.client.proto),
+            &s.config,
+        )
     }
 
     /// The instant the command runs at, Unix ms.
@@ -100,7 +116,12 @@ impl<'a> Ctx<'a> {
     /// Adds one command to what the running one is propagated as; the first such call replaces its own form.
     pub fn also_propagate(&mut self, db: u32, command: OwnedArgs) {
         if self.propagates() {
-            self.server.ks.fx.instead.get_or_insert_default().push((db, command));
+            self.server
+                .ks
+                .fx
+                .instead
+                .get_or_insert_default()
+                .push((db, command));
         }
     }
 

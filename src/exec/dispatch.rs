@@ -10,10 +10,19 @@ use crate::resp::{Args, Error};
 use crate::server::{Server, ServerState};
 
 /// Runs one command of a client that is out of the table. `id`: what the name was found to be, ahead.
-pub fn dispatch(server: &mut Server, client: &mut Client, args: Args<'_>, id: Option<CommandId>, first_hash: Option<u64>) {
+pub fn dispatch(
+    server: &mut Server,
+    client: &mut Client,
+    args: Args<'_>,
+    id: Option<CommandId>,
+    first_hash: Option<u64>,
+) {
     let found = match id {
         Some(id) => Ok(id),
-        None => server.registry.resolve(&args).map_err(|e| Error::Bytes(server.registry.describe(e, &args))),
+        None => server
+            .registry
+            .resolve(&args)
+            .map_err(|e| Error::Bytes(server.registry.describe(e, &args))),
     };
     let id = match found.and_then(|id| arity(server.registry.row(id), args).map(|()| id)) {
         Ok(id) => id,
@@ -22,7 +31,13 @@ pub fn dispatch(server: &mut Server, client: &mut Client, args: Args<'_>, id: Op
     let command = server.registry.row(id);
     client.last_command = Some(id);
     let special = !server.state.is_empty() || client.has(ClientFlags::SPECIAL);
-    let mut ctx = Ctx { server, client, args, command, first_hash };
+    let mut ctx = Ctx {
+        server,
+        client,
+        args,
+        command,
+        first_hash,
+    };
     if !special {
         return call::call(&mut ctx, id);
     }
@@ -36,7 +51,11 @@ fn slow_path(ctx: &mut Ctx<'_>, id: CommandId) {
         return reject(server, client, Some(id), &e);
     }
     call::muted(ctx, |ctx| {
-        if multi::queues(ctx) { multi::queue(ctx, id) } else { call::call(ctx, id) }
+        if multi::queues(ctx) {
+            multi::queue(ctx, id)
+        } else {
+            call::call(ctx, id)
+        }
     });
 }
 
@@ -60,7 +79,11 @@ fn reject(server: &mut Server, client: &mut Client, id: Option<CommandId>, e: &E
     let exec_itself = id.is_some_and(|i| server.registry.row(i).name == "exec");
     if exec_itself {
         multi::discard(server, client);
-        let text = [b"EXECABORT Transaction discarded because of: ".as_slice(), e.as_bytes().strip_prefix(b"ERR ").unwrap_or(e.as_bytes())].concat();
+        let text = [
+            b"EXECABORT Transaction discarded because of: ".as_slice(),
+            e.as_bytes().strip_prefix(b"ERR ").unwrap_or(e.as_bytes()),
+        ]
+        .concat();
         client.reply().error_bytes(&text);
         return;
     }
@@ -69,7 +92,8 @@ fn reject(server: &mut Server, client: &mut Client, id: Option<CommandId>, e: &E
 
 /// Every guard in order; the first that objects wins.
 fn guards(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    const ORDER: &[fn(&mut Ctx<'_>) -> Result<(), Error>] = &[authenticated, memory, disk, subscribed, loading];
+    const ORDER: &[fn(&mut Ctx<'_>) -> Result<(), Error>] =
+        &[authenticated, memory, disk, subscribed, loading];
     if ctx.client.has(ClientFlags::MASTER | ClientFlags::FAKE) {
         // The stream of the master, the AOF and scripts were checked where they come from.
         return Ok(());
@@ -90,9 +114,12 @@ fn memory(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         return Ok(());
     }
     let enough = ctx.server.free_memory();
-    let denied = ctx.command.flags.contains(F::DENYOOM) || ctx.command.name == "exec" && multi::queue_may_need_memory(ctx);
+    let denied = ctx.command.flags.contains(F::DENYOOM)
+        || ctx.command.name == "exec" && multi::queue_may_need_memory(ctx);
     if !enough && denied {
-        return Err(Error::new("OOM command not allowed when used memory > 'maxmemory'."));
+        return Err(Error::new(
+            "OOM command not allowed when used memory > 'maxmemory'.",
+        ));
     }
     Ok(())
 }
@@ -103,12 +130,26 @@ fn disk(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         return Ok(());
     }
     let writes = ctx.command.flags.contains(F::WRITE) || ctx.command.name == "ping";
-    if writes { Err(ctx.server.disk_error()) } else { Ok(()) }
+    if writes {
+        Err(ctx.server.disk_error())
+    } else {
+        Ok(())
+    }
 }
 
 /// A RESP2 client in subscriber mode may only manage its subscriptions.
 fn subscribed(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    const ALLOWED: [&str; 9] = ["ping", "quit", "reset", "subscribe", "unsubscribe", "psubscribe", "punsubscribe", "ssubscribe", "sunsubscribe"];
+    const ALLOWED: [&str; 9] = [
+        "ping",
+        "quit",
+        "reset",
+        "subscribe",
+        "unsubscribe",
+        "psubscribe",
+        "punsubscribe",
+        "ssubscribe",
+        "sunsubscribe",
+    ];
     let resp2 = ctx.client.proto == crate::resp::Protocol::Resp2;
     if ctx.client.has(ClientFlags::PUBSUB) && resp2 && !ALLOWED.contains(&ctx.command.name) {
         let name = ctx.command.name;

@@ -2,17 +2,17 @@
 //! sequence of steps around it.
 //!
 //! `dispatch` is the door: guards, then queueing by MULTI or `call`. `call` runs the function and acts on what it left behind.
+pub mod args_grammar;
 pub mod blocking;
-pub mod effects;
-pub mod multi;
-pub mod propagate;
 pub mod call;
 pub mod command;
 pub mod ctx;
 pub mod dispatch;
-pub mod args_grammar;
+pub mod effects;
 pub mod key_funcs;
 pub mod keys;
+pub mod multi;
+pub mod propagate;
 pub mod registry;
 
 pub use ctx::Ctx;

@@ -27,7 +27,10 @@ impl<'a> Key<'a> {
     /// Hashes `bytes`.
     #[inline(always)]
     pub fn new(bytes: &'a [u8]) -> Self {
-        Key { bytes, hash: hash(bytes) }
+        Key {
+            bytes,
+            hash: hash(bytes),
+        }
     }
 }
 
@@ -72,7 +75,14 @@ pub struct DbView<'a> {
 
 impl Keyspace {
     /// The view of database `db` (which must exist).
-    pub fn view<'a>(&'a mut self, db: u32, config: &'a Config, now_ms: i64, expired: ExpiredKeys, touch: bool) -> DbView<'a> {
+    pub fn view<'a>(
+        &'a mut self,
+        db: u32,
+        config: &'a Config,
+        now_ms: i64,
+        expired: ExpiredKeys,
+        touch: bool,
+    ) -> DbView<'a> {
         DbView {
             db: &mut self.dbs[db as usize],
             fx: &mut self.fx,
@@ -190,13 +200,23 @@ impl<'a> DbView<'a> {
         if !self.config.maxmemory_policy.is_lfu() {
             return lru::lru_clock(self.now_ms);
         }
-        lru::lfu_access(clock, self.now_ms, self.config.lfu_decay_time as u64, self.config.lfu_log_factor as u64, self.rng)
+        lru::lfu_access(
+            clock,
+            self.now_ms,
+            self.config.lfu_decay_time as u64,
+            self.config.lfu_log_factor as u64,
+            self.rng,
+        )
     }
 
     /// The clock a new key starts with.
     #[inline(always)]
     pub fn new_clock(&self) -> u32 {
-        if self.config.maxmemory_policy.is_lfu() { lru::lfu_clock(lru::LFU_INIT, self.now_ms) } else { lru::lru_clock(self.now_ms) }
+        if self.config.maxmemory_policy.is_lfu() {
+            lru::lfu_clock(lru::LFU_INIT, self.now_ms)
+        } else {
+            lru::lru_clock(self.now_ms)
+        }
     }
 
     /// Reads a string: None when the key is not there.
@@ -230,7 +250,10 @@ impl<'a> DbView<'a> {
 
     /// Finds a collection of type `T` to change it.
     #[inline]
-    pub fn write_value<T: Value>(&mut self, key: Key<'_>) -> Result<Option<ValueMut<'_, T>>, Error> {
+    pub fn write_value<T: Value>(
+        &mut self,
+        key: Key<'_>,
+    ) -> Result<Option<ValueMut<'_, T>>, Error> {
         match self.write(key) {
             None => Ok(None),
             // The entry's block does not move while a collection is changed: only its word is written.
@@ -240,12 +263,20 @@ impl<'a> DbView<'a> {
 
     /// Finds a collection of type `T` to change it, made by `new` when there is none. The caller must leave something in it.
     #[inline]
-    pub fn write_or_create<T: Value>(&mut self, key: Key<'_>, new: impl FnOnce(&Config) -> T) -> Result<ValueMut<'_, T>, Error> {
+    pub fn write_or_create<T: Value>(
+        &mut self,
+        key: Key<'_>,
+        new: impl FnOnce(&Config) -> T,
+    ) -> Result<ValueMut<'_, T>, Error> {
         if self.write(key).is_none() {
             let value = new(self.config);
             self.add(key, Entry::collection(key.bytes, value, None));
         }
-        let slot = self.db.keys.locate(key.hash, key.bytes).ok_or(Error::NoSuchKey)?;
+        let slot = self
+            .db
+            .keys
+            .locate(key.hash, key.bytes)
+            .ok_or(Error::NoSuchKey)?;
         ValueMut::of(self.at_mut(slot)).ok_or(Error::WrongType)
     }
 
@@ -279,7 +310,11 @@ impl<'a> DbView<'a> {
             return false;
         }
         let (ty, was_volatile) = (old.ty(), old.expire().is_some());
-        let clock = if self.touch { self.clock_after_access(self.at(slot).clock()) } else { self.at(slot).clock() };
+        let clock = if self.touch {
+            self.clock_after_access(self.at(slot).clock())
+        } else {
+            self.at(slot).clock()
+        };
         let (lazy, in_background) = (self.lazy, self.config.lazyfree_lazy_server_del);
         let mut e = self.at_mut(slot);
         if ty == Type::String {
@@ -291,7 +326,7 @@ impl<'a> DbView<'a> {
         }
         e.set_clock(clock);
         if was_volatile != expire.is_some() {
-            e.set_mark( expire.is_some());
+            e.set_mark(expire.is_some());
         }
         drop(e);
         if self.fx.listening != Listening::empty() {
@@ -346,9 +381,11 @@ impl<'a> DbView<'a> {
 
     /// Sets or clears the expire of a key (Unix ms); false when the key is not there.
     pub fn set_expire(&mut self, key: Key<'_>, expire: Option<i64>) -> bool {
-        let Some(mut e) = self.peek_mut(key) else { return false };
+        let Some(mut e) = self.peek_mut(key) else {
+            return false;
+        };
         e.set_expire(expire);
-        e.set_mark( expire.is_some());
+        e.set_mark(expire.is_some());
         true
     }
 
@@ -403,7 +440,12 @@ impl<'a> DbView<'a> {
     #[cold]
     fn record_event(&mut self, class: NotifyFlags, name: &'static str, key: &[u8]) {
         if self.config.notify_keyspace_events.intersects(class) {
-            self.fx.events.push(Event { db: self.db.id, class, name, key: key.into() });
+            self.fx.events.push(Event {
+                db: self.db.id,
+                class,
+                name,
+                key: key.into(),
+            });
         }
     }
 
@@ -416,7 +458,9 @@ impl<'a> DbView<'a> {
 
     /// Deletes a key because its time has come, propagates that as DEL or UNLINK and counts it.
     pub fn delete_expired(&mut self, key: Key<'_>) {
-        let Some(e) = self.db.keys.remove(key.hash, key.bytes) else { return };
+        let Some(e) = self.db.keys.remove(key.hash, key.bytes) else {
+            return;
+        };
         free(self.lazy, e, self.config.lazyfree_lazy_expire);
         self.stats.expired += 1;
         self.propagate_deletion(key.bytes, self.config.lazyfree_lazy_expire);
@@ -430,7 +474,9 @@ impl<'a> DbView<'a> {
     pub fn propagate_deletion(&mut self, key: &[u8], lazy: bool) {
         if self.fx.propagating {
             let verb: &[u8] = if lazy { b"UNLINK" } else { b"DEL" };
-            self.fx.before.push((self.db.id, OwnedArgs::from_iter([verb, key])));
+            self.fx
+                .before
+                .push((self.db.id, OwnedArgs::from_iter([verb, key])));
         }
     }
 
@@ -442,14 +488,17 @@ impl<'a> DbView<'a> {
     /// Starts fetching the entries of several keys, so that the lookups that follow do not wait one after the other.
     pub fn prefetch(&self, keys: &[Key<'_>]) {
         if keys.len() > 1 {
-            keys.iter().for_each(|k| self.db.keys.prefetch_bucket(k.hash));
+            keys.iter()
+                .for_each(|k| self.db.keys.prefetch_bucket(k.hash));
             keys.iter().for_each(|k| self.db.keys.prefetch_item(k.hash));
         }
     }
 
     /// The string under `key`, copied; the empty string when there is none.
     pub fn string_copy(&mut self, key: Key<'_>) -> Result<Option<Vec<u8>>, Error> {
-        Ok(self.read_str(key)?.and_then(|e| e.str().map(StrRef::to_vec)))
+        Ok(self
+            .read_str(key)?
+            .and_then(|e| e.str().map(StrRef::to_vec)))
     }
 }
 

@@ -119,7 +119,12 @@ impl Conn {
     pub fn peer(&self) -> PeerName {
         match self {
             Conn::Tcp(s) => s.peer_addr().map_or(PeerName::None, PeerName::Ip),
-            Conn::Unix(s) => PeerName::Unix(s.local_addr().ok().and_then(|a| a.as_pathname().map(|p| p.to_string_lossy().into())).unwrap_or_default()),
+            Conn::Unix(s) => PeerName::Unix(
+                s.local_addr()
+                    .ok()
+                    .and_then(|a| a.as_pathname().map(|p| p.to_string_lossy().into()))
+                    .unwrap_or_default(),
+            ),
             Conn::None => PeerName::None,
         }
     }
@@ -142,7 +147,12 @@ impl Conn {
             let secs = std::time::Duration::from_secs(u64::from(keepalive_s));
             // As upstream: probe after the interval, then three times within it.
             let each = (secs / 3).max(std::time::Duration::from_secs(1));
-            sock.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(secs).with_interval(each).with_retries(3))?;
+            sock.set_tcp_keepalive(
+                &socket2::TcpKeepalive::new()
+                    .with_time(secs)
+                    .with_interval(each)
+                    .with_retries(3),
+            )?;
         }
         Ok(())
     }

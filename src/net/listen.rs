@@ -36,7 +36,12 @@ fn resolve(word: &str, port: u16) -> io::Result<SocketAddr> {
         "::*" => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         w => match w.parse() {
             Ok(ip) => ip,
-            Err(_) => return (w, port).to_socket_addrs()?.next().ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable)),
+            Err(_) => {
+                return (w, port)
+                    .to_socket_addrs()?
+                    .next()
+                    .ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable));
+            }
         },
     };
     Ok(SocketAddr::new(ip, port))
@@ -44,14 +49,20 @@ fn resolve(word: &str, port: u16) -> io::Result<SocketAddr> {
 
 impl Listener {
     /// Listens on every word of `bind`; words that begin with `-` may be unavailable.
-    pub fn bind_all(bind: &[String], port: u16, backlog: i32) -> Result<Vec<Listener>, ListenError> {
+    pub fn bind_all(
+        bind: &[String],
+        port: u16,
+        backlog: i32,
+    ) -> Result<Vec<Listener>, ListenError> {
         let mut out = Vec::new();
         for word in bind {
             let optional = word.starts_with('-');
             let name = word.trim_start_matches('-');
             match Self::tcp(name, port, backlog) {
                 Ok(l) => out.push(l),
-                Err(e) if optional && e.unavailable => log::debug!("Could not listen on optional address {name}: {}", e.error),
+                Err(e) if optional && e.unavailable => {
+                    log::debug!("Could not listen on optional address {name}: {}", e.error)
+                }
                 Err(e) => return Err(e),
             }
         }
@@ -61,9 +72,21 @@ impl Listener {
     fn tcp(name: &str, port: u16, backlog: i32) -> Result<Listener, ListenError> {
         let fail = |error: io::Error| {
             let code = error.raw_os_error().unwrap_or(0);
-            let unavailable = [libc::EADDRNOTAVAIL, libc::EAFNOSUPPORT, libc::EPROTONOSUPPORT, libc::EPFNOSUPPORT, libc::ENOPROTOOPT, libc::ESOCKTNOSUPPORT].contains(&code)
+            let unavailable = [
+                libc::EADDRNOTAVAIL,
+                libc::EAFNOSUPPORT,
+                libc::EPROTONOSUPPORT,
+                libc::EPFNOSUPPORT,
+                libc::ENOPROTOOPT,
+                libc::ESOCKTNOSUPPORT,
+            ]
+            .contains(&code)
                 || error.kind() == io::ErrorKind::AddrNotAvailable;
-            ListenError { address: format!("{name}:{port}"), error, unavailable }
+            ListenError {
+                address: format!("{name}:{port}"),
+                error,
+                unavailable,
+            }
         };
         let addr = resolve(name, port).map_err(fail)?;
         let open = || -> io::Result<TcpListener> {
@@ -96,7 +119,11 @@ impl Listener {
         };
         match open() {
             Ok(l) => Ok(Listener::Unix(l, path)),
-            Err(error) => Err(ListenError { address: path.display().to_string(), error, unavailable: false }),
+            Err(error) => Err(ListenError {
+                address: path.display().to_string(),
+                error,
+                unavailable: false,
+            }),
         }
     }
 

@@ -48,7 +48,10 @@ impl From<mio::Token> for Token {
             LISTENER => Token::Listener(low),
             OTHER => Token::Other(low),
             WAKE => Token::Wake,
-            _ => Token::Client { slot: low, generation: (t.0 >> 32) as u32 },
+            _ => Token::Client {
+                slot: low,
+                generation: (t.0 >> 32) as u32,
+            },
         }
     }
 }
@@ -76,7 +79,11 @@ impl Poller {
     pub fn new() -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), Token::Wake.into())?);
-        Ok(Poller { poll, events: Events::with_capacity(1024), waker })
+        Ok(Poller {
+            poll,
+            events: Events::with_capacity(1024),
+            waker,
+        })
     }
 
     /// A handle by which other threads end the wait.
@@ -86,7 +93,11 @@ impl Poller {
 
     /// Waits at most `timeout` (None: until something happens) and appends what is ready to `batch`. A signal ends the wait
     /// early without an error.
-    pub fn wait(&mut self, timeout: Option<Duration>, batch: &mut Vec<Readiness>) -> io::Result<()> {
+    pub fn wait(
+        &mut self,
+        timeout: Option<Duration>,
+        batch: &mut Vec<Readiness>,
+    ) -> io::Result<()> {
         match self.poll.poll(&mut self.events, timeout) {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => return Ok(()),
             r => r?,
@@ -139,12 +150,18 @@ impl Poller {
 
     /// Watches a raw descriptor (a pipe of a child) for reading.
     pub fn add_fd(&self, fd: std::os::fd::RawFd, token: Token) -> io::Result<()> {
-        self.poll.registry().register(&mut mio::unix::SourceFd(&fd), token.into(), Interest::READABLE)
+        self.poll.registry().register(
+            &mut mio::unix::SourceFd(&fd),
+            token.into(),
+            Interest::READABLE,
+        )
     }
 
     /// Stops watching a raw descriptor.
     pub fn remove_fd(&self, fd: std::os::fd::RawFd) -> io::Result<()> {
-        self.poll.registry().deregister(&mut mio::unix::SourceFd(&fd))
+        self.poll
+            .registry()
+            .deregister(&mut mio::unix::SourceFd(&fd))
     }
 }
 
@@ -154,7 +171,19 @@ mod tests {
 
     #[test]
     fn tokens_round_trip() {
-        for t in [Token::Client { slot: 7, generation: 1 }, Token::Client { slot: 0, generation: i32::MAX as u32 }, Token::Listener(3), Token::Wake, Token::Other(9)] {
+        for t in [
+            Token::Client {
+                slot: 7,
+                generation: 1,
+            },
+            Token::Client {
+                slot: 0,
+                generation: i32::MAX as u32,
+            },
+            Token::Listener(3),
+            Token::Wake,
+            Token::Other(9),
+        ] {
             assert_eq!(Token::from(mio::Token::from(t)), t);
         }
     }

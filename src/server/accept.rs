@@ -11,11 +11,17 @@ impl Server {
     pub fn accept_some(&mut self, index: u32) {
         let cap = self.config.max_new_connections_per_cycle.max(1);
         for _ in 0..cap {
-            let Some(listener) = self.listeners.get(index as usize) else { return };
+            let Some(listener) = self.listeners.get(index as usize) else {
+                return;
+            };
             match listener.accept() {
                 Ok(conn) => self.welcome(conn),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
-                Err(e) if matches!(e.kind(), io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted) => {}
+                Err(e)
+                    if matches!(
+                        e.kind(),
+                        io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted
+                    ) => {}
                 Err(e) => {
                     log::warn!("Error accepting a client connection: {e}");
                     // Out of descriptors: the event will not come again, so look again next turn.
@@ -53,7 +59,10 @@ impl Server {
             client.flags.insert(ClientFlags::UNAUTHENTICATED);
         }
         let h = self.clients.insert(client);
-        let token = Token::Client { slot: h.slot, generation: h.generation };
+        let token = Token::Client {
+            slot: h.slot,
+            generation: h.generation,
+        };
         if let Some(c) = self.clients.get_mut(h)
             && let Err(e) = self.poller.add_conn(&mut c.conn, token)
         {

@@ -18,7 +18,12 @@ pub struct Clock {
 impl Clock {
     /// The time now.
     pub fn new() -> Self {
-        let mut c = Clock { now_ms: 0, now_us: 0, mono_ns: 0, offset_us: 0 };
+        let mut c = Clock {
+            now_ms: 0,
+            now_us: 0,
+            mono_ns: 0,
+            offset_us: 0,
+        };
         c.resync();
         c
     }

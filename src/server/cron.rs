@@ -33,7 +33,9 @@ impl Server {
 
     /// Looks at a few clients each tick, all of them about once a second: idle ones are closed (`timeout`).
     fn clients_cron(&mut self) {
-        let per_tick = (self.clients.len() / self.config.hz.max(1) as usize).max(5).min(self.clients.len());
+        let per_tick = (self.clients.len() / self.config.hz.max(1) as usize)
+            .max(5)
+            .min(self.clients.len());
         let bound = self.clients.slot_bound();
         let mut slot = self.queues.cron_slot;
         for _ in 0..per_tick {
@@ -54,9 +56,12 @@ impl Server {
     }
 
     fn client_cron(&mut self, h: crate::client::ClientRef) {
-        let Some(mut c) = self.clients.take(h) else { return };
+        let Some(mut c) = self.clients.take(h) else {
+            return;
+        };
         let idle = self.clock.now_s() - c.last_interaction_s;
-        let exempt = ClientFlags::REPLICA | ClientFlags::MASTER | ClientFlags::BLOCKED | ClientFlags::PUBSUB;
+        let exempt =
+            ClientFlags::REPLICA | ClientFlags::MASTER | ClientFlags::BLOCKED | ClientFlags::PUBSUB;
         if self.config.timeout > 0 && idle > i64::from(self.config.timeout) && !c.has(exempt) {
             log::debug!("Closing idle client");
             self.close_soon(&mut c);

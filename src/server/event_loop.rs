@@ -39,7 +39,11 @@ impl Server {
         if !(q.read.is_empty() && q.accept.is_empty() && q.resumed.is_empty()) {
             return Duration::ZERO;
         }
-        let first = q.deadlines.first().map_or(i64::MAX, |d| d.0).min(next_cron_ms);
+        let first = q
+            .deadlines
+            .first()
+            .map_or(i64::MAX, |d| d.0)
+            .min(next_cron_ms);
         Duration::from_millis((first - self.clock.now_ms).max(0) as u64)
     }
 
@@ -53,7 +57,9 @@ impl Server {
         }
         for r in batch {
             match r.token {
-                Token::Client { slot, generation } => self.serve_client(ClientRef { slot, generation }, r, scratch),
+                Token::Client { slot, generation } => {
+                    self.serve_client(ClientRef { slot, generation }, r, scratch)
+                }
                 Token::Listener(i) => self.accept_some(i),
                 Token::Wake | Token::Other(_) => {}
             }

@@ -51,7 +51,9 @@ enum Read {
 
 /// Serves a readable client.
 pub fn on_readable(server: &mut Server, handle: ClientRef, scratch: &mut Scratch) {
-    let Some(mut client) = server.clients.take(handle) else { return };
+    let Some(mut client) = server.clients.take(handle) else {
+        return;
+    };
     client.flags.remove(ClientFlags::READ_QUEUED);
     if client.has(ClientFlags::CLOSE_ASAP) {
         return server.clients.put_back(client);
@@ -70,7 +72,9 @@ pub fn on_readable(server: &mut Server, handle: ClientRef, scratch: &mut Scratch
 
 /// Goes on with the buffered input of a client that was parked or paused.
 pub fn resume(server: &mut Server, handle: ClientRef, scratch: &mut Scratch) {
-    let Some(mut client) = server.clients.take(handle) else { return };
+    let Some(mut client) = server.clients.take(handle) else {
+        return;
+    };
     client.flags.remove(ClientFlags::RESUMED);
     if !client.query.is_empty() {
         let mut buf = std::mem::take(&mut client.query);
@@ -86,21 +90,35 @@ fn read_some(server: &mut Server, client: &mut Client, scratch: &mut Scratch) ->
         let r = client.conn.read_to(v, lacks);
         let state = note_read(server, client, r, lacks);
         // The bytes went into the argument itself; only when it is whole there is something to run.
-        if client.parser.filling().is_some_and(|(_, lacks)| lacks == 0) && !matches!(state, Read::Closed) {
+        if client.parser.filling().is_some_and(|(_, lacks)| lacks == 0)
+            && !matches!(state, Read::Closed)
+        {
             let mut buf = std::mem::take(&mut client.query);
             let used = run_buffer(server, client, &mut buf, scratch);
             keep_rest(client, buf, used);
             server.finish_turn_of(client);
         }
         // A filled argument says nothing about what follows it.
-        return if matches!(state, Read::Closed) { state } else { Read::More };
+        return if matches!(state, Read::Closed) {
+            state
+        } else {
+            Read::More
+        };
     }
     let own = !client.query.is_empty();
-    let mut buf = if own { std::mem::take(&mut client.query) } else { std::mem::take(&mut scratch.buf) };
+    let mut buf = if own {
+        std::mem::take(&mut client.query)
+    } else {
+        std::mem::take(&mut scratch.buf)
+    };
     let before = buf.len();
     let r = client.conn.read_to(&mut buf, READ_SIZE);
     let state = note_read(server, client, r, READ_SIZE);
-    let used = if buf.len() > before { run_buffer(server, client, &mut buf, scratch) } else { 0 };
+    let used = if buf.len() > before {
+        run_buffer(server, client, &mut buf, scratch)
+    } else {
+        0
+    };
     if own {
         keep_rest(client, buf, used);
     } else {
@@ -111,7 +129,11 @@ fn read_some(server: &mut Server, client: &mut Client, scratch: &mut Scratch) ->
         scratch.buf = buf;
     }
     if client.query.len() > server.config.client_query_buffer_limit as usize {
-        log::warn!("Closing client that reached max query buffer length: id={} addr={}", client.id, client.addr());
+        log::warn!(
+            "Closing client that reached max query buffer length: id={} addr={}",
+            client.id,
+            client.addr()
+        );
         server.stats.query_buffer_limit_disconnections += 1;
         return Read::Closed;
     }
@@ -153,7 +175,12 @@ fn note_read(server: &mut Server, client: &mut Client, r: io::Result<usize>, roo
 }
 
 /// Runs the commands at the start of `buf` and returns how many bytes were used. `buf` may lose its end to a long argument.
-fn run_buffer(server: &mut Server, client: &mut Client, buf: &mut Vec<u8>, scratch: &mut Scratch) -> usize {
+fn run_buffer(
+    server: &mut Server,
+    client: &mut Client,
+    buf: &mut Vec<u8>,
+    scratch: &mut Scratch,
+) -> usize {
     let mut pos = 0;
     while !client.has(ClientFlags::HALTED) {
         let error = parse_ahead(server, client, buf, pos, scratch);
@@ -187,9 +214,18 @@ fn run_buffer(server: &mut Server, client: &mut Client, buf: &mut Vec<u8>, scrat
 }
 
 /// Parses up to [`AHEAD`] commands from `pos` on, and warms the cache for their keys.
-fn parse_ahead(server: &Server, client: &mut Client, buf: &mut Vec<u8>, pos: usize, scratch: &mut Scratch) -> Option<ProtocolError> {
+fn parse_ahead(
+    server: &Server,
+    client: &mut Client,
+    buf: &mut Vec<u8>,
+    pos: usize,
+    scratch: &mut Scratch,
+) -> Option<ProtocolError> {
     let authenticated = !client.has(ClientFlags::UNAUTHENTICATED);
-    let limits = Limits { max_bulk: server.config.proto_max_bulk_len as i64, authenticated };
+    let limits = Limits {
+        max_bulk: server.config.proto_max_bulk_len as i64,
+        authenticated,
+    };
     // AUTH changes what may follow it.
     let ahead = if authenticated { AHEAD } else { 1 };
     scratch.batch.clear();
@@ -199,12 +235,30 @@ fn parse_ahead(server: &Server, client: &mut Client, buf: &mut Vec<u8>, pos: usi
     let mut error = None;
     while scratch.batch.len() < ahead {
         let r0 = scratch.ranges.len();
-        match client.parser.parse(&buf[at..], &mut scratch.ranges, &mut scratch.big, &limits) {
+        match client
+            .parser
+            .parse(&buf[at..], &mut scratch.ranges, &mut scratch.big, &limits)
+        {
             Ok(Step::Complete(n)) => {
                 let args = Args::new(&buf[at..at + n], &scratch.ranges[r0..], &[]);
-                let id = if args.is_empty() || scratch.big.len() > scratch.batch.last().map_or(0, |b| b.big_end) { None } else { server.registry.resolve(&args).ok() };
-                let first_hash = id.filter(|i| server.first_key_at_1[i.index()]).map(|_| hash(args.at(1)));
-                let item = Ahead { start: at, end: at + n, ranges_end: scratch.ranges.len(), big_end: scratch.big.len(), id, first_hash };
+                let id = if args.is_empty()
+                    || scratch.big.len() > scratch.batch.last().map_or(0, |b| b.big_end)
+                {
+                    None
+                } else {
+                    server.registry.resolve(&args).ok()
+                };
+                let first_hash = id
+                    .filter(|i| server.first_key_at_1[i.index()])
+                    .map(|_| hash(args.at(1)));
+                let item = Ahead {
+                    start: at,
+                    end: at + n,
+                    ranges_end: scratch.ranges.len(),
+                    big_end: scratch.big.len(),
+                    id,
+                    first_hash,
+                };
                 scratch.batch.push(item);
                 at += n;
             }
@@ -234,13 +288,23 @@ fn prefetch(server: &Server, client: &Client, scratch: &Scratch) {
 }
 
 /// Runs the batch in order until the client is halted; returns where the first command not run begins.
-fn run_batch(server: &mut Server, client: &mut Client, buf: &[u8], mut pos: usize, scratch: &mut Scratch) -> usize {
+fn run_batch(
+    server: &mut Server,
+    client: &mut Client,
+    buf: &[u8],
+    mut pos: usize,
+    scratch: &mut Scratch,
+) -> usize {
     let (mut r0, mut b0) = (0, 0);
     for a in &scratch.batch {
         if client.has(ClientFlags::HALTED) {
             return pos;
         }
-        let args = Args::new(&buf[a.start..a.end], &scratch.ranges[r0..a.ranges_end], &scratch.big[b0..a.big_end]);
+        let args = Args::new(
+            &buf[a.start..a.end],
+            &scratch.ranges[r0..a.ranges_end],
+            &scratch.big[b0..a.big_end],
+        );
         if !args.is_empty() {
             dispatch(server, client, args, a.id, a.first_hash);
         }
@@ -258,8 +322,14 @@ fn restart(mut old: Parser, buf: &mut Vec<u8>) -> Parser {
 }
 
 fn protocol_error(server: &mut Server, client: &mut Client, rest: &[u8], e: ProtocolError) {
-    let sample = String::from_utf8_lossy(&rest[..rest.len().min(128)]).escape_debug().to_string();
-    log::debug!("Protocol error ({e}) from client: id={} addr={}. Query buffer during protocol error: '{sample}'", client.id, client.addr());
+    let sample = String::from_utf8_lossy(&rest[..rest.len().min(128)])
+        .escape_debug()
+        .to_string();
+    log::debug!(
+        "Protocol error ({e}) from client: id={} addr={}. Query buffer during protocol error: '{sample}'",
+        client.id,
+        client.addr()
+    );
     server.errors.count(b"ERR");
     client.reply().error_bytes(&e.wire());
     client.flags.insert(ClientFlags::CLOSE_AFTER_REPLY);

@@ -23,7 +23,8 @@ impl Server {
     /// Puts a client on the list of writers.
     #[inline]
     pub fn queue_write(&mut self, client: &mut Client) {
-        if !client.has(ClientFlags::PENDING_WRITE | ClientFlags::WRITE_BLOCKED | ClientFlags::FAKE) {
+        if !client.has(ClientFlags::PENDING_WRITE | ClientFlags::WRITE_BLOCKED | ClientFlags::FAKE)
+        {
             client.flags.insert(ClientFlags::PENDING_WRITE);
             self.queues.write.push(client.handle);
         }
@@ -50,8 +51,12 @@ impl Server {
 
     /// Writes what one client has pending, as far as its socket takes it.
     pub fn write_client(&mut self, h: ClientRef) {
-        let Some(mut client) = self.clients.take(h) else { return };
-        client.flags.remove(ClientFlags::PENDING_WRITE | ClientFlags::WRITE_BLOCKED);
+        let Some(mut client) = self.clients.take(h) else {
+            return;
+        };
+        client
+            .flags
+            .remove(ClientFlags::PENDING_WRITE | ClientFlags::WRITE_BLOCKED);
         if !client.has(ClientFlags::CLOSE_ASAP) {
             self.write_out(&mut client);
         }
@@ -138,7 +143,11 @@ impl Server {
             client.soft_limit_since_s = 0;
         }
         if hard || too_long {
-            log::warn!("Client id={} addr={} scheduled to be closed ASAP for overcoming of output buffer limits.", client.id, client.addr());
+            log::warn!(
+                "Client id={} addr={} scheduled to be closed ASAP for overcoming of output buffer limits.",
+                client.id,
+                client.addr()
+            );
             self.stats.output_buffer_limit_disconnections += 1;
             self.close_soon(client);
         }

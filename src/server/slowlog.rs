@@ -62,7 +62,11 @@ pub fn note(ctx: &mut Ctx<'_>, micros: u64) {
 }
 
 fn shorten(args: Args<'_>) -> Vec<Vec<u8>> {
-    let shown = if args.len() > MAX_ARGS { MAX_ARGS - 1 } else { args.len() };
+    let shown = if args.len() > MAX_ARGS {
+        MAX_ARGS - 1
+    } else {
+        args.len()
+    };
     let mut out: Vec<Vec<u8>> = args.iter().take(shown).map(shorten_arg).collect();
     if args.len() > shown {
         out.push(format!("... ({} more arguments)", args.len() - shown).into_bytes());

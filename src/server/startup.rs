@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::exec::command::Command;
-use crate::keyspace::lazyfree::LazyFree;
 use crate::keyspace::effects::Listening;
+use crate::keyspace::lazyfree::LazyFree;
 use crate::net::listen::ListenError;
 
 /// Why the server could not start.
@@ -18,7 +18,11 @@ pub enum StartError {
 impl std::fmt::Display for StartError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            StartError::Listen(e) => write!(f, "Could not create server TCP listening socket {}: {}", e.address, e.error),
+            StartError::Listen(e) => write!(
+                f,
+                "Could not create server TCP listening socket {}: {}",
+                e.address, e.error
+            ),
             StartError::Io(what, e) => write!(f, "{what}: {e}"),
         }
     }
@@ -26,22 +30,32 @@ impl std::fmt::Display for StartError {
 
 fn first_key_at_1(row: &Command) -> bool {
     use crate::exec::command::BeginSearch;
-    row.keys.first().is_some_and(|k| matches!(k.begin, BeginSearch::Index(1)))
+    row.keys
+        .first()
+        .is_some_and(|k| matches!(k.begin, BeginSearch::Index(1)))
 }
 
 impl Server {
     /// A server with this configuration and these commands; it does not listen yet.
-    pub fn new(config: Config, config_file: Option<std::path::PathBuf>, commands: &[&'static Command]) -> Result<Self, StartError> {
+    pub fn new(
+        config: Config,
+        config_file: Option<std::path::PathBuf>,
+        commands: &[&'static Command],
+    ) -> Result<Self, StartError> {
         let registry = Registry::new(commands);
         let clock = Clock::new();
         let seed = crate::sys::entropy::random_u64();
-        let lazy = LazyFree::start().map_err(|e| StartError::Io("Starting the freeing thread", e))?;
+        let lazy =
+            LazyFree::start().map_err(|e| StartError::Io("Starting the freeing thread", e))?;
         let poller = Poller::new().map_err(|e| StartError::Io("Opening the poller", e))?;
         let mut server = Server {
             ks: Keyspace::new(config.databases as usize, seed, lazy),
             clients: Clients::new(),
             command_stats: vec![CommandStat::default(); registry.len()],
-            first_key_at_1: registry.ids().map(|id| first_key_at_1(registry.row(id))).collect(),
+            first_key_at_1: registry
+                .ids()
+                .map(|id| first_key_at_1(registry.row(id)))
+                .collect(),
             registry,
             state: ServerState::empty(),
             expired_keys: ExpiredKeys::Delete,
@@ -67,19 +81,36 @@ impl Server {
 
     /// Takes over settings that other rooms keep in a quicker form. Called at start and after CONFIG SET.
     pub fn settings_changed(&mut self) {
-        self.state.set(ServerState::MAXMEMORY, self.config.maxmemory > 0);
-        self.ks.fx.listening.set(Listening::EVENTS, !self.config.notify_keyspace_events.is_empty());
+        self.state
+            .set(ServerState::MAXMEMORY, self.config.maxmemory > 0);
+        self.ks.fx.listening.set(
+            Listening::EVENTS,
+            !self.config.notify_keyspace_events.is_empty(),
+        );
     }
 
     /// Opens the listening sockets.
     pub fn listen(&mut self) -> Result<(), StartError> {
         let c = &self.config;
-        let mut listeners = if c.port == 0 { Vec::new() } else { Listener::bind_all(&c.bind, c.port, c.tcp_backlog).map_err(StartError::Listen)? };
+        let mut listeners = if c.port == 0 {
+            Vec::new()
+        } else {
+            Listener::bind_all(&c.bind, c.port, c.tcp_backlog).map_err(StartError::Listen)?
+        };
         if !c.unixsocket.is_empty() {
-            listeners.push(Listener::unix(c.unixsocket.as_path().to_owned(), c.unixsocketperm, c.tcp_backlog).map_err(StartError::Listen)?);
+            listeners.push(
+                Listener::unix(
+                    c.unixsocket.as_path().to_owned(),
+                    c.unixsocketperm,
+                    c.tcp_backlog,
+                )
+                .map_err(StartError::Listen)?,
+            );
         }
         for (i, l) in listeners.iter_mut().enumerate() {
-            self.poller.add_listener(l, i as u32).map_err(|e| StartError::Io("Watching a listening socket", e))?;
+            self.poller
+                .add_listener(l, i as u32)
+                .map_err(|e| StartError::Io("Watching a listening socket", e))?;
         }
         self.listeners = listeners;
         Ok(())

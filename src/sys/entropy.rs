@@ -6,7 +6,10 @@ pub fn fill(buf: &mut [u8]) {
     while done < buf.len() {
         // SAFETY: the kernel writes at most the given length into the rest of `buf`.
         let n = unsafe { libc::getrandom(buf[done..].as_mut_ptr().cast(), buf.len() - done, 0) };
-        assert!(n > 0 || std::io::Error::last_os_error().kind() == std::io::ErrorKind::Interrupted, "the kernel has no randomness");
+        assert!(
+            n > 0 || std::io::Error::last_os_error().kind() == std::io::ErrorKind::Interrupted,
+            "the kernel has no randomness"
+        );
         done += n.max(0) as usize;
     }
 }

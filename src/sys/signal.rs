@@ -6,7 +6,9 @@ static SHUTDOWN: AtomicI32 = AtomicI32::new(0);
 static SEEN: AtomicI32 = AtomicI32::new(0);
 
 extern "C" fn on_shutdown(sig: libc::c_int) {
-    if SHUTDOWN.swap(sig, Ordering::SeqCst) != 0 || SEEN.swap(sig, Ordering::SeqCst) != 0 && sig == libc::SIGINT {
+    if SHUTDOWN.swap(sig, Ordering::SeqCst) != 0
+        || SEEN.swap(sig, Ordering::SeqCst) != 0 && sig == libc::SIGINT
+    {
         // A second Ctrl-C: the operator will not wait.
         // SAFETY: _exit is async-signal-safe.
         unsafe { libc::_exit(1) }

@@ -62,6 +62,14 @@ impl List {
         self.len() == 0
     }
 
+    /// Allocations that freeing it costs.
+    pub fn free_effort(&self) -> usize {
+        match self {
+            List::Listpack(_) => 1,
+            List::Quicklist(list) => list.nodes().len(),
+        }
+    }
+
     /// The name OBJECT ENCODING gives.
     pub fn encoding(&self) -> &'static str {
         match self {

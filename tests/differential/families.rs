@@ -288,7 +288,16 @@ const ROWS: &[(&str, &[&str], &[&str])] = &[
 /// All families; `DIFF_FAMILIES=strings,lists` narrows them.
 pub fn all() -> Vec<Family> {
     let wanted = std::env::var("DIFF_FAMILIES").ok();
-    let chosen = |name: &str| wanted.as_deref().is_none_or(|list| list.split(',').any(|item| item == name));
+    let chosen = |name: &str| {
+        wanted
+            .as_deref()
+            .is_none_or(|list| list.split(',').any(|item| item == name))
+    };
     let rows = ROWS.iter().filter(|row| chosen(row.0));
-    rows.map(|&(name, keys, templates)| Family { name, keys, templates: templates.iter().map(|t| parse(t)).collect() }).collect()
+    rows.map(|&(name, keys, templates)| Family {
+        name,
+        keys,
+        templates: templates.iter().map(|t| parse(t)).collect(),
+    })
+    .collect()
 }

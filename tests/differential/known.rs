@@ -6,7 +6,12 @@ use crate::compare::Asked;
 use crate::harness::Reply;
 
 /// Why a reply may differ from that of a reference of this version, if it may.
-pub fn reply(_asked: &Asked, _ours: &Reply, _theirs: &Reply, _reference: (u32, u32)) -> Option<&'static str> {
+pub fn reply(
+    _asked: &Asked,
+    _ours: &Reply,
+    _theirs: &Reply,
+    _reference: (u32, u32),
+) -> Option<&'static str> {
     None
 }
 

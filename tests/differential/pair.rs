@@ -37,13 +37,37 @@ pub struct Pair {
 impl Pair {
     /// Starts both and connects.
     pub fn start(ours: &Path, theirs: &Path, resp3: bool) -> Pair {
-        let args = ["--enable-debug-command", "yes", "--appendonly", "no", "--maxmemory", "0"];
-        let mut servers = [Server::start_binary(ours, &args), Server::start_binary(theirs, &args)];
-        servers.iter_mut().for_each(|server| server.log_on_failure = false);
+        let args = [
+            "--enable-debug-command",
+            "yes",
+            "--appendonly",
+            "no",
+            "--maxmemory",
+            "0",
+        ];
+        let mut servers = [
+            Server::start_binary(ours, &args),
+            Server::start_binary(theirs, &args),
+        ];
+        servers
+            .iter_mut()
+            .for_each(|server| server.log_on_failure = false);
         let version = version_of(&mut servers[1].conn());
-        let same = ours == theirs || (version_of(&mut servers[0].conn()) == version && !is_redstart(&mut servers[0].conn()));
-        let (work, look) = ([connect(&servers[0], resp3), connect(&servers[1], resp3)], [servers[0].conn(), servers[1].conn()]);
-        Pair { servers, work, look, resp3, reference_version: version, same }
+        let same = ours == theirs
+            || (version_of(&mut servers[0].conn()) == version
+                && !is_redstart(&mut servers[0].conn()));
+        let (work, look) = (
+            [connect(&servers[0], resp3), connect(&servers[1], resp3)],
+            [servers[0].conn(), servers[1].conn()],
+        );
+        Pair {
+            servers,
+            work,
+            look,
+            resp3,
+            reference_version: version,
+            same,
+        }
     }
 
     /// Empties both and opens new connections, so that nothing of an earlier script is left (MULTI, WATCH, SELECT).
@@ -84,7 +108,9 @@ impl Pair {
         }
         let mut replies = Vec::new();
         for i in 0..2 {
-            let sent = self.work[i].write(&wire::encode(args)).and_then(|()| self.work[i].read_raw());
+            let sent = self.work[i]
+                .write(&wire::encode(args))
+                .and_then(|()| self.work[i].read_raw());
             match sent {
                 Ok(reply) => replies.push(reply),
                 Err(error) => return Some(self.broken(step, &asked, i, &error.to_string())),
@@ -93,18 +119,42 @@ impl Pair {
         let ((theirs, theirs_raw), (ours, ours_raw)) = (replies.pop()?, replies.pop()?);
         let look = &mut self.look[1];
         let fine = ours_raw == theirs_raw && !compare::is_random(&asked)
-            || if compare::is_random(&asked) { self.random(&asked, &ours, &theirs) } else { compare::allowed(&asked, &ours, &theirs, look) }
-            || (!self.same && known::reply(&asked, &ours, &theirs, self.reference_version).is_some());
-        (!fine).then(|| Difference { step, what: show(args), ours: format!("{ours:?}"), theirs: format!("{theirs:?}"), fatal: false })
+            || if compare::is_random(&asked) {
+                self.random(&asked, &ours, &theirs)
+            } else {
+                compare::allowed(&asked, &ours, &theirs, look)
+            }
+            || (!self.same
+                && known::reply(&asked, &ours, &theirs, self.reference_version).is_some());
+        (!fine).then(|| Difference {
+            step,
+            what: show(args),
+            ours: format!("{ours:?}"),
+            theirs: format!("{theirs:?}"),
+            fatal: false,
+        })
     }
 
     fn broken(&self, step: usize, asked: &Asked, which: usize, error: &str) -> Difference {
         let (mut ours, mut theirs) = (String::from("a reply"), String::from("a reply"));
         let log = self.servers[which].log();
         let tail: Vec<&str> = log.lines().rev().take(12).collect();
-        let text = format!("connection broken: {error}; log, newest first:\n{}", tail.join("\n"));
-        if which == 0 { ours = text } else { theirs = text }
-        Difference { step, what: show(asked.args), ours, theirs, fatal: true }
+        let text = format!(
+            "connection broken: {error}; log, newest first:\n{}",
+            tail.join("\n")
+        );
+        if which == 0 {
+            ours = text
+        } else {
+            theirs = text
+        }
+        Difference {
+            step,
+            what: show(asked.args),
+            ours,
+            theirs,
+            fatal: true,
+        }
     }
 
     /// A random answer: judged by membership; what SPOP took on one side is then made equal on the other.
@@ -112,8 +162,11 @@ impl Pair {
         if asked.name != "SPOP" {
             return compare::random_allowed(asked, ours, theirs, &mut self.work[1]);
         }
-        let (Some(ours), Some(theirs)) = (members(ours), members(theirs)) else { return ours == theirs };
-        let (extra, lacking): (Vec<_>, Vec<_>) = (difference(&theirs, &ours), difference(&ours, &theirs));
+        let (Some(ours), Some(theirs)) = (members(ours), members(theirs)) else {
+            return ours == theirs;
+        };
+        let (extra, lacking): (Vec<_>, Vec<_>) =
+            (difference(&theirs, &ours), difference(&ours, &theirs));
         if ours.len() != theirs.len() {
             return false;
         }
@@ -121,7 +174,9 @@ impl Pair {
             return true;
         }
         let key = &asked.args[1];
-        let with = |name: &[u8], items: &[Vec<u8>]| [vec![name.to_vec(), key.clone()], items.to_vec()].concat();
+        let with = |name: &[u8], items: &[Vec<u8>]| {
+            [vec![name.to_vec(), key.clone()], items.to_vec()].concat()
+        };
         // Add first, so that the key does not vanish in between.
         let added = self.work[1].call(&with(b"SADD", &extra));
         let removed = self.work[1].call(&with(b"SREM", &lacking));
@@ -139,9 +194,15 @@ impl Pair {
             }
         }
         let (theirs, ours) = (found.pop()?, found.pop()?);
-        let excused = || !self.same && known::reply(asked, &ours, &theirs, self.reference_version).is_some();
-        (ours != theirs && !excused())
-            .then(|| Difference { step, what: show(asked.args), ours: format!("{ours:?}"), theirs: format!("{theirs:?}"), fatal: false })
+        let excused =
+            || !self.same && known::reply(asked, &ours, &theirs, self.reference_version).is_some();
+        (ours != theirs && !excused()).then(|| Difference {
+            step,
+            what: show(asked.args),
+            ours: format!("{ours:?}"),
+            theirs: format!("{theirs:?}"),
+            fatal: false,
+        })
     }
 
     /// Compares every key of every database: type, encoding, value, expiry.
@@ -153,7 +214,13 @@ impl Pair {
                 lists.push(compare::sorted(&look.cmd("KEYS *")));
             }
             let differs = |what: String, a: &Reply, b: &Reply| {
-                Some(Difference { step, what: format!("afterwards in db {db}: {what}"), ours: format!("{a:?}"), theirs: format!("{b:?}"), fatal: false })
+                Some(Difference {
+                    step,
+                    what: format!("afterwards in db {db}: {what}"),
+                    ours: format!("{a:?}"),
+                    theirs: format!("{b:?}"),
+                    fatal: false,
+                })
             };
             if lists[0] != lists[1] {
                 return differs("KEYS *".into(), &lists[0], &lists[1]);
@@ -175,7 +242,9 @@ impl Pair {
             return Some(("TYPE".into(), a, b));
         }
         let (ours, theirs) = both(&mut self.look, &[b"OBJECT", b"ENCODING", key]);
-        if ours != theirs && (self.same || !known::encoding(ours.bytes(), theirs.bytes(), self.reference_version)) {
+        if ours != theirs
+            && (self.same || !known::encoding(ours.bytes(), theirs.bytes(), self.reference_version))
+        {
             return Some(("OBJECT ENCODING".into(), ours, theirs));
         }
         let reads: &[&[&[u8]]] = match a.bytes() {
@@ -183,8 +252,15 @@ impl Pair {
             Some(b"list") => &[&[b"LRANGE", key, b"0", b"-1"], &[b"LLEN", key]],
             Some(b"set") => &[&[b"SMEMBERS", key], &[b"SCARD", key]],
             Some(b"hash") => &[&[b"HGETALL", key], &[b"HLEN", key]],
-            Some(b"zset") => &[&[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"], &[b"ZCARD", key]],
-            Some(b"stream") => &[&[b"XRANGE", key, b"-", b"+"], &[b"XLEN", key], &[b"XINFO", b"GROUPS", key]],
+            Some(b"zset") => &[
+                &[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"],
+                &[b"ZCARD", key],
+            ],
+            Some(b"stream") => &[
+                &[b"XRANGE", key, b"-", b"+"],
+                &[b"XLEN", key],
+                &[b"XINFO", b"GROUPS", key],
+            ],
             _ => &[],
         };
         for read in reads {
@@ -213,20 +289,32 @@ impl Pair {
             return None;
         }
         // That a key expires is part of its digest, when is not.
-        let expires = matches!(self.look[1].call(&[b"PTTL".as_slice(), key]), Reply::Int(ms) if ms > 0);
+        let expires =
+            matches!(self.look[1].call(&[b"PTTL".as_slice(), key]), Reply::Int(ms) if ms > 0);
         let ttl_ms: &[u8] = if expires { b"1000000" } else { b"0" };
         let copies: [&[u8]; 2] = [b"differential:ours", b"differential:theirs"];
         let mut restored = Vec::new();
         for (from, copy) in copies.iter().enumerate() {
             let payload = self.look[from].call(&[b"DUMP".as_slice(), key]);
-            restored.push(self.look[1].call(&[b"RESTORE".as_slice(), copy, ttl_ms, payload.bytes().unwrap_or_default(), b"REPLACE"]));
+            restored.push(self.look[1].call(&[
+                b"RESTORE".as_slice(),
+                copy,
+                ttl_ms,
+                payload.bytes().unwrap_or_default(),
+                b"REPLACE",
+            ]));
         }
         // Compared with the copy of their own dump, not with the value: even there a -0 score comes back as 0.
-        let digests = self.look[1].call(&[b"DEBUG".as_slice(), b"DIGEST-VALUE", copies[0], copies[1]]);
+        let digests =
+            self.look[1].call(&[b"DEBUG".as_slice(), b"DIGEST-VALUE", copies[0], copies[1]]);
         self.look[1].call(&[b"DEL".as_slice(), copies[0], copies[1]]);
         match digests.items() {
             Some([ours, theirs]) if ours == theirs && restored[0] == Reply::simple("OK") => None,
-            _ => Some(("DUMP here and there, RESTORE there: reply and digests of".into(), restored.swap_remove(0), digests)),
+            _ => Some((
+                "DUMP here and there, RESTORE there: reply and digests of".into(),
+                restored.swap_remove(0),
+                digests,
+            )),
         }
     }
 
@@ -261,7 +349,11 @@ fn connect(server: &Server, resp3: bool) -> Conn {
 fn info_field(conn: &mut Conn, field: &str) -> Option<String> {
     let info = conn.cmd("INFO server");
     let text = String::from_utf8_lossy(info.bytes()?).into_owned();
-    text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':').map(str::to_owned))
+    text.lines().find_map(|line| {
+        line.strip_prefix(field)?
+            .strip_prefix(':')
+            .map(str::to_owned)
+    })
 }
 
 fn version_of(conn: &mut Conn) -> (u32, u32) {
@@ -277,12 +369,19 @@ fn is_redstart(conn: &mut Conn) -> bool {
 fn members(reply: &Reply) -> Option<Vec<Vec<u8>>> {
     match reply {
         Reply::Bulk(Some(one)) => Some(vec![one.clone()]),
-        other => other.items()?.iter().map(|r| r.bytes().map(<[u8]>::to_vec)).collect(),
+        other => other
+            .items()?
+            .iter()
+            .map(|r| r.bytes().map(<[u8]>::to_vec))
+            .collect(),
     }
 }
 
 fn difference(of: &[Vec<u8>], without: &[Vec<u8>]) -> Vec<Vec<u8>> {
-    of.iter().filter(|item| !without.contains(item)).cloned().collect()
+    of.iter()
+        .filter(|item| !without.contains(item))
+        .cloned()
+        .collect()
 }
 
 fn scan_all(conn: &mut Conn, asked: &Asked) -> Result<Reply, String> {
@@ -290,11 +389,20 @@ fn scan_all(conn: &mut Conn, asked: &Asked) -> Result<Reply, String> {
     let mut args = asked.args.to_vec();
     let mut all = Vec::new();
     for _ in 0..10_000 {
-        conn.write(&wire::encode(&args)).map_err(|e| e.to_string())?;
+        conn.write(&wire::encode(&args))
+            .map_err(|e| e.to_string())?;
         let reply = conn.read().map_err(|e| e.to_string())?;
-        let Some([cursor, items]) = reply.items() else { return Ok(reply) };
+        let Some([cursor, items]) = reply.items() else {
+            return Ok(reply);
+        };
         let width = usize::from(matches!(asked.name.as_str(), "HSCAN" | "ZSCAN")) + 1;
-        all.extend(items.items().unwrap_or_default().chunks(width).map(|c| Reply::Array(Some(c.to_vec()))));
+        all.extend(
+            items
+                .items()
+                .unwrap_or_default()
+                .chunks(width)
+                .map(|c| Reply::Array(Some(c.to_vec()))),
+        );
         let next = cursor.bytes().unwrap_or_default().to_vec();
         // A cursor that was not 0 to begin with means nothing to the other server.
         if next == b"0" || asked.args[at] != b"0" {
@@ -310,8 +418,15 @@ fn scan_all(conn: &mut Conn, asked: &Asked) -> Result<Reply, String> {
 /// A command as redis-cli reads it.
 pub fn show(args: &[Vec<u8>]) -> String {
     let one = |arg: &Vec<u8>| {
-        let plain = !arg.is_empty() && arg.iter().all(|b| b.is_ascii_graphic() && !b"\"'\\".contains(b));
-        if plain { String::from_utf8_lossy(arg).into_owned() } else { format!("\"{}\"", arg.escape_ascii()) }
+        let plain = !arg.is_empty()
+            && arg
+                .iter()
+                .all(|b| b.is_ascii_graphic() && !b"\"'\\".contains(b));
+        if plain {
+            String::from_utf8_lossy(arg).into_owned()
+        } else {
+            format!("\"{}\"", arg.escape_ascii())
+        }
     };
     args.iter().map(one).collect::<Vec<_>>().join(" ")
 }

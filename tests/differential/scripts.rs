@@ -228,7 +228,12 @@ TIME x
 
 /// All scripts.
 pub fn all() -> Vec<Script> {
-    let scripts = TEXT.split("\n--\n").map(|text| text.lines().filter(|l| !l.trim().is_empty()).map(split).collect());
+    let scripts = TEXT.split("\n--\n").map(|text| {
+        text.lines()
+            .filter(|l| !l.trim().is_empty())
+            .map(split)
+            .collect()
+    });
     scripts.collect()
 }
 

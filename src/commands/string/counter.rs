@@ -88,7 +88,9 @@ pub static DECRBY: Command = Command {
 fn decrby(ctx: &mut Ctx<'_>) -> Outcome {
     let by = ctx.int(2)?;
     // The most negative number has no opposite.
-    let by = by.checked_neg().ok_or(Error::new("ERR decrement would overflow"))?;
+    let by = by
+        .checked_neg()
+        .ok_or(Error::new("ERR decrement would overflow"))?;
     add(ctx, by)
 }
 
@@ -97,7 +99,9 @@ fn add(ctx: &mut Ctx<'_>, by: i64) -> Outcome {
     let (mut db, mut reply, _) = ctx.parts();
     let new = if let Some(mut e) = db.write_str(key)? {
         let old = e.str().and_then(integer).ok_or(Error::NotInteger)?;
-        let new = old.checked_add(by).ok_or(Error::new("ERR increment or decrement would overflow"))?;
+        let new = old
+            .checked_add(by)
+            .ok_or(Error::new("ERR increment or decrement would overflow"))?;
         if !e.set_int_in_place(new) {
             let expire = e.expire();
             e.set_string(&NewStr::Int(new), expire);
@@ -149,15 +153,21 @@ fn incrbyfloat(ctx: &mut Ctx<'_>) -> Outcome {
         }
         None => (LongDouble::parse(b"0").ok_or(Error::NotFloat)?, None),
     };
-    let sum = old.checked_add(by).ok_or(Error::new("ERR increment would produce NaN or Infinity"))?;
+    let sum = old
+        .checked_add(by)
+        .ok_or(Error::new("ERR increment would produce NaN or Infinity"))?;
     let text = sum.to_vec();
     db.set_str(key, &NewStr::Copy(&text), expire);
     db.modified(key.bytes, N::STRING, "incrbyfloat", 1);
     reply.bulk(&text);
     if ctx.propagates() {
         // Floats are not added again elsewhere: the result is what is propagated.
-        ctx.propagate_as(vec![OwnedArgs::from_iter([b"SET".as_slice(), ctx.arg(1), &text, b"KEEPTTL"])]);
+        ctx.propagate_as(vec![OwnedArgs::from_iter([
+            b"SET".as_slice(),
+            ctx.arg(1),
+            &text,
+            b"KEEPTTL",
+        ])]);
     }
     Ok(Flow::Done)
 }
-

@@ -104,7 +104,11 @@ pub static SET: Command = Command {
 };
 
 fn set(ctx: &mut Ctx<'_>) -> Outcome {
-    let o = if ctx.args.len() == 3 { SetOptions::default() } else { SetOptions::parse(ctx)? };
+    let o = if ctx.args.len() == 3 {
+        SetOptions::default()
+    } else {
+        SetOptions::parse(ctx)?
+    };
     set_with(ctx, 2, &o)
 }
 
@@ -226,7 +230,14 @@ pub static SETEX: Command = Command {
 
 fn setex(ctx: &mut Ctx<'_>) -> Outcome {
     let expiry = Expiry::At(options::expire_at(ctx, 2, 1000, false)?);
-    set_with(ctx, 3, &SetOptions { expiry, ..SetOptions::default() })
+    set_with(
+        ctx,
+        3,
+        &SetOptions {
+            expiry,
+            ..SetOptions::default()
+        },
+    )
 }
 
 /// The row of PSETEX.
@@ -249,7 +260,14 @@ pub static PSETEX: Command = Command {
 
 fn psetex(ctx: &mut Ctx<'_>) -> Outcome {
     let expiry = Expiry::At(options::expire_at(ctx, 2, 1, false)?);
-    set_with(ctx, 3, &SetOptions { expiry, ..SetOptions::default() })
+    set_with(
+        ctx,
+        3,
+        &SetOptions {
+            expiry,
+            ..SetOptions::default()
+        },
+    )
 }
 
 /// The row of GETSET.
@@ -280,7 +298,11 @@ fn getset(ctx: &mut Ctx<'_>) -> Outcome {
     db.set_str(key, &value, None);
     db.modified(key.bytes, N::STRING, "set", 1);
     if ctx.propagates() {
-        ctx.propagate_as(vec![OwnedArgs::from_iter([b"SET".as_slice(), ctx.arg(1), ctx.arg(2)])]);
+        ctx.propagate_as(vec![OwnedArgs::from_iter([
+            b"SET".as_slice(),
+            ctx.arg(1),
+            ctx.arg(2),
+        ])]);
     }
     Ok(Flow::Done)
 }
@@ -366,7 +388,10 @@ fn getex(ctx: &mut Ctx<'_>) -> Outcome {
         Expiry::Persist if had_expire => {
             db.set_expire(key, None);
             db.modified(key.bytes, N::GENERIC, "persist", 1);
-            ctx.propagate_as(vec![OwnedArgs::from_iter([b"PERSIST".as_slice(), ctx.arg(1)])]);
+            ctx.propagate_as(vec![OwnedArgs::from_iter([
+                b"PERSIST".as_slice(),
+                ctx.arg(1),
+            ])]);
         }
         _ => {}
     }
@@ -395,7 +420,10 @@ fn mget(ctx: &mut Ctx<'_>) -> Outcome {
     let (mut db, mut reply, _) = ctx.parts();
     reply.array(args.len() - 1);
     // Keys are hashed a batch ahead so that the cache misses of their lookups overlap.
-    let mut keys = [Key { bytes: b"", hash: 0 }; PREFETCH];
+    let mut keys = [Key {
+        bytes: b"",
+        hash: 0,
+    }; PREFETCH];
     for start in (1..args.len()).step_by(PREFETCH) {
         let n = PREFETCH.min(args.len() - start);
         for (i, k) in keys[..n].iter_mut().enumerate() {
@@ -445,12 +473,17 @@ fn mset(ctx: &mut Ctx<'_>) -> Outcome {
 }
 
 fn wrong_pairs(name: &str) -> Error {
-    Error::text(format!("ERR wrong number of arguments for '{name}' command"))
+    Error::text(format!(
+        "ERR wrong number of arguments for '{name}' command"
+    ))
 }
 
 fn set_pairs(ctx: &mut Ctx<'_>) {
     let args = ctx.args;
-    let mut keys = [Key { bytes: b"", hash: 0 }; PREFETCH];
+    let mut keys = [Key {
+        bytes: b"",
+        hash: 0,
+    }; PREFETCH];
     for start in (1..args.len()).step_by(2 * PREFETCH) {
         let n = PREFETCH.min((args.len() - start) / 2);
         for (i, k) in keys[..n].iter_mut().enumerate() {
@@ -488,11 +521,12 @@ fn msetnx(ctx: &mut Ctx<'_>) -> Outcome {
     }
     let args = ctx.args;
     let mut db = ctx.db();
-    let any = (1..args.len()).step_by(2).any(|i| db.exists(Key::new(args.at(i))));
+    let any = (1..args.len())
+        .step_by(2)
+        .any(|i| db.exists(Key::new(args.at(i))));
     if !any {
         set_pairs(ctx);
     }
     ctx.reply().int(i64::from(!any));
     Ok(Flow::Done)
 }
-

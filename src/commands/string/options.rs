@@ -98,19 +98,36 @@ pub fn parse_getex(ctx: &Ctx<'_>) -> Result<Expiry, Error> {
 
 /// EX, PX, EXAT or PXAT: milliseconds per unit, and whether the time is absolute.
 fn time_word(ctx: &Ctx<'_>, i: usize) -> Option<(i64, bool)> {
-    let table = [("EX", 1000, false), ("PX", 1, false), ("EXAT", 1000, true), ("PXAT", 1, true)];
-    table.iter().find(|(w, ..)| ctx.is(i, w)).map(|(_, unit, absolute)| (*unit, *absolute))
+    let table = [
+        ("EX", 1000, false),
+        ("PX", 1, false),
+        ("EXAT", 1000, true),
+        ("PXAT", 1, true),
+    ];
+    table
+        .iter()
+        .find(|(w, ..)| ctx.is(i, w))
+        .map(|(_, unit, absolute)| (*unit, *absolute))
 }
 
 /// Argument `i` as a time to live or point in time, to Unix ms. It must be positive and must not overflow.
 pub fn expire_at(ctx: &Ctx<'_>, i: usize, unit_ms: i64, absolute: bool) -> Result<i64, Error> {
     let v = ctx.int(i)?;
-    let invalid = || Error::text(format!("ERR invalid expire time in '{}' command", ctx.command.name));
+    let invalid = || {
+        Error::text(format!(
+            "ERR invalid expire time in '{}' command",
+            ctx.command.name
+        ))
+    };
     if v <= 0 {
         return Err(invalid());
     }
     let ms = v.checked_mul(unit_ms).ok_or_else(invalid)?;
-    if absolute { Ok(ms) } else { ms.checked_add(ctx.now_ms()).ok_or_else(invalid) }
+    if absolute {
+        Ok(ms)
+    } else {
+        ms.checked_add(ctx.now_ms()).ok_or_else(invalid)
+    }
 }
 
 /// Whether a string equals `bytes`, without copying it.

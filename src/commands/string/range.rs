@@ -64,7 +64,9 @@ fn append_to(e: &mut Entry, old: usize, more: &[u8]) {
 /// Refuses strings longer than `proto-max-bulk-len`.
 pub fn check_length(len: u64, max: u64) -> Result<(), Error> {
     if len > max {
-        return Err(Error::new("ERR string exceeds maximum allowed size (proto-max-bulk-len)"));
+        return Err(Error::new(
+            "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
+        ));
     }
     Ok(())
 }
@@ -88,7 +90,10 @@ pub static STRLEN: Command = Command {
 fn strlen(ctx: &mut Ctx<'_>) -> Outcome {
     let key = ctx.key(1);
     let (mut db, mut reply, _) = ctx.parts();
-    let len = db.read_str(key)?.and_then(|e| e.str().map(StrRef::text_len)).unwrap_or(0);
+    let len = db
+        .read_str(key)?
+        .and_then(|e| e.str().map(StrRef::text_len))
+        .unwrap_or(0);
     reply.int(len as i64);
     Ok(Flow::Done)
 }
@@ -118,7 +123,9 @@ fn setrange(ctx: &mut Ctx<'_>) -> Outcome {
     };
     let max = ctx.server.config.proto_max_bulk_len;
     let (mut db, mut reply, _) = ctx.parts();
-    let old = db.write_str(key)?.map(|e| e.str().map_or(0, StrRef::text_len));
+    let old = db
+        .write_str(key)?
+        .map(|e| e.str().map_or(0, StrRef::text_len));
     if patch.is_empty() {
         reply.int(old.unwrap_or(0) as i64);
         return Ok(Flow::Done);
@@ -198,7 +205,11 @@ fn slice_of(start: i64, end: i64, len: usize) -> std::ops::Range<usize> {
     let n = len as i64;
     let from_end = |i: i64| if i < 0 { (n + i).max(0) } else { i };
     let (start, end) = (from_end(start), from_end(end).min(n - 1));
-    if n == 0 || start > end { 0..0 } else { start as usize..end as usize + 1 }
+    if n == 0 || start > end {
+        0..0
+    } else {
+        start as usize..end as usize + 1
+    }
 }
 
 /// The row of SUBSTR.
@@ -221,4 +232,3 @@ pub static SUBSTR: Command = Command {
     args: "key@0 start:int end:int",
     ..Command::DEFAULT
 };
-

@@ -390,7 +390,11 @@ impl<T: Item> Table<T> {
         // SAFETY: by the contract the place is an occupied slot, and the table is exclusively borrowed.
         let slot = unsafe { &mut (*place.0.bucket_ptr()).slots[place.0.slot] };
         // SAFETY: occupied slot; the guard writes the pointer back.
-        RefMut { item: unsafe { lend(*slot) }, slot, marked: &mut self.marked }
+        RefMut {
+            item: unsafe { lend(*slot) },
+            slot,
+            marked: &mut self.marked,
+        }
     }
 
     /// The item whose key is `key`, to change it.

@@ -349,3 +349,25 @@ pub struct MasterAddr {
     /// TCP port.
     pub port: u16,
 }
+
+impl EvictionPolicy {
+    /// Whether the access clocks count frequency (LFU) rather than recency.
+    #[inline]
+    pub fn is_lfu(self) -> bool {
+        matches!(
+            self,
+            EvictionPolicy::VolatileLfu | EvictionPolicy::AllkeysLfu
+        )
+    }
+
+    /// Whether only keys with a time to live are evicted.
+    pub fn is_volatile(self) -> bool {
+        matches!(
+            self,
+            EvictionPolicy::VolatileLru
+                | EvictionPolicy::VolatileLfu
+                | EvictionPolicy::VolatileRandom
+                | EvictionPolicy::VolatileTtl
+        )
+    }
+}

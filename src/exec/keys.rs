@@ -22,6 +22,15 @@ pub trait Argv {
     fn arg(&self, i: usize) -> &[u8];
 }
 
+impl Argv for crate::resp::Args<'_> {
+    fn argc(&self) -> usize {
+        self.len()
+    }
+    fn arg(&self, i: usize) -> &[u8] {
+        self.at(i)
+    }
+}
+
 impl Argv for [&[u8]] {
     fn argc(&self) -> usize {
         self.len()
@@ -40,7 +49,16 @@ impl Argv for [Vec<u8>] {
     }
 }
 
-/// Finds the keys of a command whose specs do not tell them all.
+impl<A: Argv + ?Sized> Argv for &A {
+    fn argc(&self) -> usize {
+        (**self).argc()
+    }
+    fn arg(&self, i: usize) -> &[u8] {
+        (**self).arg(i)
+    }
+}
+
+/// Finds the keys of a command whose specs do not tell them all. The number of arguments fits the arity.
 pub type KeyFunc = fn(&Command, &dyn Argv, &mut KeyRefs) -> Result<(), KeyError>;
 
 /// Why keys could not be found.
@@ -130,15 +148,32 @@ impl std::ops::Deref for KeyRefs {
     }
 }
 
-/// Finds every key of a call of `command`, replacing what `out` held. The arity is checked by the caller.
+/// What [`find`] looks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Keys: for ACL, tracking, prefetch, COMMAND GETKEYS.
+    Keys,
+    /// Also what is hashed to a slot like a key, the channels of sharded Pub/Sub: for cluster routing.
+    KeysAndShardChannels,
+}
+
+/// Finds every key of a call of `command`, replacing what `out` held.
 ///
 /// # Errors
-/// [`KeyError::Invalid`] when the arguments do not fit the command; `out` is then meaningless.
-pub fn find_keys(command: &Command, argv: &dyn Argv, out: &mut KeyRefs) -> Result<(), KeyError> {
+/// [`KeyError::Invalid`] when the arguments, their number to begin with, do not fit the command; `out` is then meaningless.
+pub fn find(
+    command: &Command,
+    argv: &dyn Argv,
+    wanted: Wanted,
+    out: &mut KeyRefs,
+) -> Result<(), KeyError> {
     out.clear();
+    if !command.arity_fits(argv.argc()) {
+        return Err(KeyError::Invalid);
+    }
     match command.key_func {
         Some(find) => find(command, argv, out),
-        None => find_by_specs(command, argv, out),
+        None => find_by_specs(command, argv, wanted, out),
     }
 }
 
@@ -150,9 +185,13 @@ pub fn find_keys(command: &Command, argv: &dyn Argv, out: &mut KeyRefs) -> Resul
 pub fn find_by_specs(
     command: &Command,
     argv: &dyn Argv,
+    wanted: Wanted,
     out: &mut KeyRefs,
 ) -> Result<(), KeyError> {
     for spec in command.keys {
+        if spec.flags.contains(KeyFlags::NOT_KEY) && wanted == Wanted::Keys {
+            continue;
+        }
         let Some(first) = begin_of(spec, argv) else {
             continue;
         };
@@ -189,7 +228,7 @@ fn begin_of(spec: &KeySpec, argv: &dyn Argv) -> Option<i64> {
             let found = if start_from >= 0 {
                 (i64::from(start_from)..argc - 1).find(is_keyword)
             } else {
-                (1..=argc + i64::from(start_from)).rev().find(is_keyword)
+                (2..=argc + i64::from(start_from)).rev().find(is_keyword)
             };
             found.map(|i| i + 1)
         }
@@ -244,6 +283,15 @@ fn parse_count(text: &[u8]) -> Option<i64> {
 }
 
 impl Command {
+    /// Whether it can have keys at all, channels not counted.
+    pub fn may_have_keys(&self) -> bool {
+        self.key_func.is_some()
+            || self
+                .keys
+                .iter()
+                .any(|spec| !spec.flags.contains(KeyFlags::NOT_KEY))
+    }
+
     /// First key, last key and step as the first elements of the COMMAND reply tell them, for clients that know no specs:
     /// the leading specs of fixed place, as far as they touch and so can be told by one triple.
     pub fn legacy_range(&self) -> LegacyRange {
@@ -280,5 +328,264 @@ impl Command {
             }
         }
         told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exec::command::flags;
+    use crate::exec::key_funcs;
+
+    const ONE: Command = Command {
+        keys: &[KeySpec::at(1, "RO")],
+        ..Command::DEFAULT
+    };
+    const MSET: Command = Command {
+        keys: &[KeySpec::at(1, "OW").range(-1, 2, 0)],
+        ..Command::DEFAULT
+    };
+    const BLPOP: Command = Command {
+        keys: &[KeySpec::at(1, "RW").range(-2, 1, 0)],
+        ..Command::DEFAULT
+    };
+    const PFMERGE: Command = Command {
+        keys: &[KeySpec::at(1, "RW"), KeySpec::at(2, "RO").range(-1, 1, 0)],
+        ..Command::DEFAULT
+    };
+    const ZUNIONSTORE: Command = Command {
+        keys: &[KeySpec::at(1, "OW"), KeySpec::at(2, "RO").counted()],
+        ..Command::DEFAULT
+    };
+    const EVAL: Command = Command {
+        flags: flags("no_mandatory_keys"),
+        keys: &[KeySpec::at(2, "RW").counted()],
+        ..Command::DEFAULT
+    };
+    const XREADGROUP: Command = Command {
+        keys: &[KeySpec::after("STREAMS", 4, "RO").range(-1, 1, 2)],
+        ..Command::DEFAULT
+    };
+    const GEORADIUS: Command = Command {
+        keys: &[
+            KeySpec::at(1, "RO"),
+            KeySpec::after("STORE", 6, "OW"),
+            KeySpec::after("STOREDIST", 6, "OW"),
+        ],
+        ..Command::DEFAULT
+    };
+    const SPUBLISH: Command = Command {
+        keys: &[KeySpec::at(1, "not_key")],
+        ..Command::DEFAULT
+    };
+    const SET: Command = Command {
+        key_func: Some(key_funcs::set),
+        ..ONE
+    };
+    const BITFIELD: Command = Command {
+        key_func: Some(key_funcs::bitfield),
+        ..ONE
+    };
+    const SORT: Command = Command {
+        keys: &[
+            KeySpec::at(1, "RO"),
+            KeySpec::unknown("RO"),
+            KeySpec::unknown("OW"),
+        ],
+        key_func: Some(key_funcs::sort),
+        ..Command::DEFAULT
+    };
+    const MIGRATE: Command = Command {
+        keys: &[
+            KeySpec::at(3, "RW"),
+            KeySpec::after("KEYS", -2, "RW incomplete").range(-1, 1, 0),
+        ],
+        key_func: Some(key_funcs::migrate),
+        arity: -6,
+        ..Command::DEFAULT
+    };
+
+    /// The keys found in a call, as `position:flags`; `''` is an empty argument. What is expected of these was asked of
+    /// 8.2.3 by COMMAND GETKEYSANDFLAGS.
+    fn keys(command: &Command, call: &str) -> String {
+        let argv: Vec<&[u8]> = call
+            .split(' ')
+            .map(|word| {
+                if word == "''" {
+                    &b""[..]
+                } else {
+                    word.as_bytes()
+                }
+            })
+            .collect();
+        let mut out = KeyRefs::new();
+        match find(command, &&argv[..], Wanted::Keys, &mut out) {
+            Err(KeyError::Invalid) => "invalid".to_owned(),
+            Ok(()) => {
+                let names = |flags: KeyFlags| {
+                    flags
+                        .iter_names()
+                        .map(|(name, _)| name)
+                        .collect::<Vec<_>>()
+                        .join("+")
+                };
+                out.iter()
+                    .map(|key| format!("{}:{}", key.pos, names(key.flags)))
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            }
+        }
+    }
+
+    #[test]
+    fn ranges() {
+        assert_eq!(keys(&ONE, "get a"), "1:RO");
+        assert_eq!(keys(&MSET, "mset a 1 b 2"), "1:OW 3:OW");
+        assert_eq!(keys(&BLPOP, "blpop a b 0"), "1:RW 2:RW");
+        assert_eq!(keys(&PFMERGE, "pfmerge a b c"), "1:RW 2:RO 3:RO");
+        assert_eq!(keys(&PFMERGE, "pfmerge a"), "invalid");
+    }
+
+    #[test]
+    fn counted_runs() {
+        assert_eq!(
+            keys(&ZUNIONSTORE, "zunionstore d 2 a b weights 1 2"),
+            "1:OW 3:RO 4:RO"
+        );
+        for count in [
+            "3",
+            "0",
+            "-1",
+            "x",
+            "''",
+            "99999999999999999999",
+            "9223372036854775807",
+            "\u{e9}",
+        ] {
+            assert_eq!(
+                keys(&ZUNIONSTORE, &format!("zunionstore d {count} a b")),
+                "invalid",
+                "{count}"
+            );
+        }
+        assert_eq!(keys(&EVAL, "eval s 1 a b"), "3:RW");
+        for call in [
+            "eval s 0",
+            "eval s 0 a",
+            "eval s 2 a",
+            "eval s -1",
+            "eval s x a",
+        ] {
+            assert_eq!(keys(&EVAL, call), "", "{call}");
+        }
+    }
+
+    #[test]
+    fn keywords() {
+        assert_eq!(
+            keys(&XREADGROUP, "xreadgroup group g c streams a b 1 2"),
+            "5:RO 6:RO"
+        );
+        assert_eq!(
+            keys(&XREADGROUP, "xreadgroup group streams c STREAMS a 1"),
+            "5:RO"
+        );
+        assert_eq!(
+            keys(&XREADGROUP, "xreadgroup group g c block streams x"),
+            "invalid"
+        );
+        assert_eq!(
+            keys(&GEORADIUS, "georadius k 1 2 3 m store a storedist b"),
+            "1:RO 7:OW 9:OW"
+        );
+        assert_eq!(keys(&GEORADIUS, "georadius k 1 2 3 m store"), "1:RO");
+    }
+
+    #[test]
+    fn flags_that_depend_on_arguments() {
+        assert_eq!(keys(&SET, "set a b"), "1:OW+UPDATE");
+        assert_eq!(keys(&SET, "set a get"), "1:OW+UPDATE");
+        assert_eq!(keys(&SET, "set a b ex 1 GET"), "1:RW+ACCESS+UPDATE");
+        assert_eq!(
+            keys(&BITFIELD, "bitfield k get u8 0 overflow wrap"),
+            "1:RO+ACCESS"
+        );
+        assert_eq!(keys(&BITFIELD, "bitfield k get get set"), "1:RO+ACCESS");
+        for call in [
+            "bitfield k get u8 0 set u8 0 1",
+            "bitfield k get u8 0 get",
+            "bitfield k what",
+        ] {
+            assert_eq!(keys(&BITFIELD, call), "1:RW+ACCESS+UPDATE", "{call}");
+        }
+    }
+
+    #[test]
+    fn sort_and_migrate() {
+        assert_eq!(
+            keys(&SORT, "sort a by b get c store d store e"),
+            "1:RO 9:OW"
+        );
+        assert_eq!(keys(&SORT, "sort a limit store 1 store b"), "1:RO 6:OW");
+        assert_eq!(keys(&SORT, "sort a get store by store"), "1:RO");
+        assert_eq!(keys(&SORT, "sort k left store limit store 3"), "1:RO 4:OW");
+        assert_eq!(keys(&MIGRATE, "migrate h 1 k 0 10 auth keys"), "3:RW");
+        assert_eq!(
+            keys(&MIGRATE, "migrate h 1 '' 0 10 auth keys keys a b"),
+            "9:RW 10:RW"
+        );
+        assert_eq!(
+            keys(&MIGRATE, "migrate h 1 '' 0 10 auth2 keys b keys a"),
+            "10:RW"
+        );
+        assert_eq!(keys(&MIGRATE, "migrate h 1 k 0 10 keys a"), "invalid");
+        assert_eq!(keys(&MIGRATE, "migrate h 1 k 0 10 keys"), "3:RW");
+    }
+
+    #[test]
+    fn shard_channels_are_keys_only_for_routing() {
+        assert_eq!(keys(&SPUBLISH, "spublish c m"), "");
+        let (argv, mut out) = ([&b"spublish"[..], b"c", b"m"], KeyRefs::new());
+        find(
+            &SPUBLISH,
+            &&argv[..],
+            Wanted::KeysAndShardChannels,
+            &mut out,
+        )
+        .unwrap();
+        assert_eq!(out.len(), 1);
+        assert!(!SPUBLISH.may_have_keys() && SORT.may_have_keys());
+    }
+
+    #[test]
+    fn many_keys_spill() {
+        let mut out = KeyRefs::new();
+        for count in [0, 1, 7, 8, 9, 8, 300] {
+            out.clear();
+            (0..count).for_each(|pos| out.push(pos, KeyFlags::RO));
+            assert!(
+                out.iter().map(|key| key.pos as usize).eq(0..count),
+                "{count}"
+            );
+        }
+    }
+
+    #[test]
+    fn legacy_triples() {
+        let triple = |command: &Command| {
+            let LegacyRange {
+                first,
+                last,
+                step,
+                movable,
+            } = command.legacy_range();
+            (first, last, step, movable)
+        };
+        assert_eq!(triple(&Command::DEFAULT), (0, 0, 0, false));
+        assert_eq!(triple(&BLPOP), (1, -2, 1, false));
+        assert_eq!(triple(&PFMERGE), (1, -1, 1, false));
+        assert_eq!(triple(&ZUNIONSTORE), (1, 1, 1, true));
+        assert_eq!(triple(&EVAL), (0, 0, 0, true));
+        assert_eq!(triple(&GEORADIUS), (1, 1, 1, true));
     }
 }

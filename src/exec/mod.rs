@@ -1,11 +1,50 @@
-//! How a command runs: the static row, the registry of rows, where a command's keys are, and (the lead's part) Ctx, guards, call.
+//! How a command runs: its static row, the registry of rows, the context it runs in, the guards before it and the fixed
+//! sequence of steps around it.
+//!
+//! `dispatch` is the door: guards, then queueing by MULTI or `call`. `call` runs the function and acts on what it left behind.
+pub mod args_grammar;
+pub mod blocking;
+pub mod call;
 pub mod command;
+pub mod ctx;
+pub mod dispatch;
+pub mod effects;
+pub mod key_funcs;
 pub mod keys;
+pub mod multi;
+pub mod propagate;
+pub mod registry;
 
-use std::marker::PhantomData;
+pub use ctx::Ctx;
 
-/// Placeholder for the running command's view of the server; the real one lives with `exec::call`.
-pub struct Ctx<'a>(PhantomData<&'a ()>);
+use crate::client::blocked::{BlockKind, WaitFor};
+use crate::resp::{Error, OwnedArgs};
 
-/// Placeholder for what a handler returns; the real one is `Result<Flow, Error>`.
-pub type Outcome = Result<(), ()>;
+/// What a command function returns: how to go on, or the error to reply.
+pub type Outcome = Result<Flow, Error>;
+
+/// How to go on after a command function.
+#[derive(Debug)]
+pub enum Flow {
+    /// It replied (or means to reply nothing).
+    Done,
+    /// Nothing to serve it with: park the client and run it again when a key is ready.
+    Block(Box<BlockOn>),
+}
+
+/// What to park a client on.
+#[derive(Debug)]
+pub struct BlockOn {
+    /// Why.
+    pub kind: BlockKind,
+    /// The keys.
+    pub keys: Vec<Box<[u8]>>,
+    /// When to give up, Unix ms; None is never.
+    pub deadline_ms: Option<i64>,
+    /// Arguments to run again with instead of the original ones.
+    pub args: Option<OwnedArgs>,
+    /// Woken also when a key is deleted or changes its type.
+    pub wake_on_delete: bool,
+    /// For WAIT and WAITAOF.
+    pub wait: Option<WaitFor>,
+}

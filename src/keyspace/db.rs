@@ -26,7 +26,14 @@ pub struct Db {
 impl Db {
     /// An empty database.
     pub fn new(id: u32) -> Self {
-        Db { id, keys: Table::new(), watched: HashMap::new(), blocked: HashMap::new(), avg_ttl_ms: 0, expire_cursor: 0 }
+        Db {
+            id,
+            keys: Table::new(),
+            watched: HashMap::new(),
+            blocked: HashMap::new(),
+            avg_ttl_ms: 0,
+            expire_cursor: 0,
+        }
     }
 
     /// Number of keys, those that expired and were not found yet included.

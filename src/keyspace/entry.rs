@@ -20,7 +20,7 @@
 //!
 //! Invariants: the block's size is always what the header says (`size`); the word of a pointer encoding is owned by the entry.
 
-use crate::ds::table::Item;
+use crate::ds::table::{Item, Ref, RefMut};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
@@ -122,7 +122,14 @@ impl<'a> NewStr<'a> {
         {
             return Form::Int(i);
         }
-        Form::Inline(b, if b.len() <= EMBSTR_MAX { Encoding::Embstr } else { Encoding::Raw })
+        Form::Inline(
+            b,
+            if b.len() <= EMBSTR_MAX {
+                Encoding::Embstr
+            } else {
+                Encoding::Raw
+            },
+        )
     }
 }
 
@@ -133,7 +140,12 @@ impl Header {
     fn new(ty: Type, enc: Encoding, flags: u8, klen: usize, vlen: usize) -> Self {
         let flags = flags | if klen > 255 { LONG_KEY } else { 0 };
         let k8 = if klen > 255 { 0 } else { klen as u64 };
-        Header(u64::from(ty as u8 | (enc as u8) << 4) | u64::from(flags) << 8 | k8 << 40 | (vlen as u64) << 48)
+        Header(
+            u64::from(ty as u8 | (enc as u8) << 4)
+                | u64::from(flags) << 8
+                | k8 << 40
+                | (vlen as u64) << 48,
+        )
     }
     #[inline(always)]
     fn flags(self) -> u8 {
@@ -202,7 +214,8 @@ impl Entry {
         let size = h.key_off() + key.len() + h.vlen();
         // SAFETY: size is at least 8; the writes stay inside it.
         unsafe {
-            let p = NonNull::new(alloc(Self::layout(size))).unwrap_or_else(|| handle_alloc_error(Self::layout(size)));
+            let p = NonNull::new(alloc(Self::layout(size)))
+                .unwrap_or_else(|| handle_alloc_error(Self::layout(size)));
             p.cast::<u64>().write(h.0);
             let k = p.as_ptr().add(h.key_off());
             if h.has(LONG_KEY) {
@@ -218,12 +231,21 @@ impl Entry {
         let x = if expire.is_some() { EXPIRE } else { 0 };
         let mut e = match value.form() {
             Form::Inline(b, enc) => {
-                let mut e = Self::allocate(Header::new(Type::String, enc, x, key.len(), b.len()), key);
+                let mut e =
+                    Self::allocate(Header::new(Type::String, enc, x, key.len(), b.len()), key);
                 e.fill_inline(b);
                 e
             }
-            Form::Int(i) => Self::allocate(Header::new(Type::String, Encoding::Int, x | WORD, key.len(), 0), key).with_word(i as u64),
-            Form::Shared(a) => Self::allocate(Header::new(Type::String, Encoding::Raw, x | WORD, key.len(), 0), key).with_word(Arc::into_raw(a) as u64),
+            Form::Int(i) => Self::allocate(
+                Header::new(Type::String, Encoding::Int, x | WORD, key.len(), 0),
+                key,
+            )
+            .with_word(i as u64),
+            Form::Shared(a) => Self::allocate(
+                Header::new(Type::String, Encoding::Raw, x | WORD, key.len(), 0),
+                key,
+            )
+            .with_word(Arc::into_raw(a) as u64),
         };
         e.fill_expire(expire);
         e
@@ -233,7 +255,8 @@ impl Entry {
     pub fn collection<T: Value>(key: &[u8], value: T, expire: Option<i64>) -> Self {
         let x = if expire.is_some() { EXPIRE } else { 0 };
         let (enc, word) = value.into_word();
-        let mut e = Self::allocate(Header::new(T::TYPE, enc, x | WORD, key.len(), 0), key).with_word(word);
+        let mut e =
+            Self::allocate(Header::new(T::TYPE, enc, x | WORD, key.len(), 0), key).with_word(word);
         e.fill_expire(expire);
         e
     }
@@ -290,7 +313,9 @@ impl Entry {
     #[inline(always)]
     pub fn expire(&self) -> Option<i64> {
         // SAFETY: the flag says the 8 bytes are there.
-        self.header().has(EXPIRE).then(|| unsafe { self.at(8).cast::<i64>().read() })
+        self.header()
+            .has(EXPIRE)
+            .then(|| unsafe { self.at(8).cast::<i64>().read() })
     }
 
     /// The 24-bit access clock.
@@ -303,7 +328,17 @@ impl Entry {
     #[inline(always)]
     pub fn set_clock(&mut self, clock: u32) {
         let h = self.header();
-        self.put_header(Header(h.0 & !(0xff_ffff << 16) | u64::from(clock & 0xff_ffff) << 16));
+        self.put_header(Header(
+            h.0 & !(0xff_ffff << 16) | u64::from(clock & 0xff_ffff) << 16,
+        ));
+    }
+
+    /// How much work freeing the value is, in allocations: what decides whether the background thread does it.
+    pub fn free_effort(&self) -> usize {
+        match self.ty() {
+            Type::String => 1,
+            _ => super::value::free_effort(self),
+        }
     }
 
     /// Bytes of this entry's own block (not of what its word points to).
@@ -321,14 +356,18 @@ impl Entry {
         if !h.has(WORD) {
             let off = h.key_off() + self.klen(h);
             // SAFETY: an inline value of vlen bytes follows the key.
-            return Some(StrRef::Bytes(unsafe { std::slice::from_raw_parts(self.at(off), h.vlen()) }));
+            return Some(StrRef::Bytes(unsafe {
+                std::slice::from_raw_parts(self.at(off), h.vlen())
+            }));
         }
         if self.encoding() == Encoding::Int {
             return Some(StrRef::Int(self.word() as i64));
         }
         // SAFETY: a string with a word that is no integer holds a leaked Arc<Vec<u8>>; an Arc is one pointer to its payload, and
         // the borrow of the word's place lives as long as `self` is borrowed.
-        Some(StrRef::Shared(unsafe { &*self.at(h.word_off()).cast::<ManuallyDrop<Arc<Vec<u8>>>>() }))
+        Some(StrRef::Shared(unsafe {
+            &*self.at(h.word_off()).cast::<ManuallyDrop<Arc<Vec<u8>>>>()
+        }))
     }
 
     /// The string's bytes to change in place, when they lie inline.
@@ -340,6 +379,14 @@ impl Entry {
         let off = h.key_off() + self.klen(h);
         // SAFETY: as in `str`, exclusively borrowed.
         Some(unsafe { std::slice::from_raw_parts_mut(self.at(off), h.vlen()) })
+    }
+
+    /// Reports an inline string as `raw` from now on: it was changed in place.
+    pub fn set_raw(&mut self) {
+        let h = self.header();
+        if !h.has(WORD) {
+            self.put_header(Header(h.0 & !0xf0 | u64::from(Encoding::Raw as u8) << 4));
+        }
     }
 
     /// Changes the integer of an integer string in place; false when it is none.
@@ -466,7 +513,7 @@ impl Entry {
                 self.resize(old_size, new_size);
                 ptr::copy(self.at(from), self.at(to), klen);
             } else {
-                ptr::copy(self.at(from), self.at(to), klen.min(old_size - to.min(old_size)));
+                ptr::copy(self.at(from), self.at(to), klen);
                 self.resize(old_size, new_size);
             }
             if new.has(LONG_KEY) {
@@ -499,17 +546,10 @@ impl Entry {
             return None;
         }
         // SAFETY: type and encoding match; ManuallyDrop keeps the entry the owner.
-        Some(ValueRef { v: ManuallyDrop::new(unsafe { T::from_word(self.encoding(), self.word()) }), entry: PhantomData })
-    }
-
-    /// The collection to change, or None when it is another type.
-    pub fn value_mut<T: Value>(&mut self) -> Option<ValueMut<'_, T>> {
-        if self.ty() != T::TYPE {
-            return None;
-        }
-        // SAFETY: as above; the guard stores the perhaps changed word back when it ends.
-        let v = ManuallyDrop::new(unsafe { T::from_word(self.encoding(), self.word()) });
-        Some(ValueMut { v, entry: self })
+        Some(ValueRef {
+            v: ManuallyDrop::new(unsafe { T::from_word(self.encoding(), self.word()) }),
+            entry: PhantomData,
+        })
     }
 
     /// The same value under another key (RENAME, MOVE): the value moves, the expire and clock go along.
@@ -519,15 +559,30 @@ impl Entry {
         let mut e = match self.str() {
             Some(StrRef::Bytes(b)) => {
                 let x = if expire.is_some() { EXPIRE } else { 0 };
-                let mut e = Self::allocate(Header::new(Type::String, self.encoding(), x, key.len(), b.len()), key);
+                let mut e = Self::allocate(
+                    Header::new(Type::String, self.encoding(), x, key.len(), b.len()),
+                    key,
+                );
                 e.fill_inline(b);
                 e
             }
             _ => {
                 let h = self.header();
-                let e = Self::allocate(Header::new(self.ty(), self.encoding(), h.flags() & (EXPIRE | WORD), key.len(), 0), key).with_word(self.word());
+                let e = Self::allocate(
+                    Header::new(
+                        self.ty(),
+                        self.encoding(),
+                        h.flags() & (EXPIRE | WORD),
+                        key.len(),
+                        0,
+                    ),
+                    key,
+                )
+                .with_word(self.word());
                 // The word has moved: what is left of the old entry must not free it.
-                self.put_header(Header(h.0 & !0xff | u64::from(Type::String as u8 | (Encoding::Int as u8) << 4)));
+                self.put_header(Header(
+                    h.0 & !0xff | u64::from(Type::String as u8 | (Encoding::Int as u8) << 4),
+                ));
                 e
             }
         };
@@ -566,7 +621,13 @@ unsafe impl Item for Entry {
 
 impl std::fmt::Debug for Entry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Entry({:?}, {:?}, {:?})", String::from_utf8_lossy(self.key()), self.ty(), self.encoding())
+        write!(
+            f,
+            "Entry({:?}, {:?}, {:?})",
+            String::from_utf8_lossy(self.key()),
+            self.ty(),
+            self.encoding()
+        )
     }
 }
 
@@ -574,6 +635,18 @@ impl std::fmt::Debug for Entry {
 pub struct ValueRef<'a, T: Value> {
     v: ManuallyDrop<T>,
     entry: PhantomData<&'a Entry>,
+}
+
+impl<'a, T: Value> ValueRef<'a, T> {
+    /// The collection of an entry of a table, for as long as the table is borrowed; None when it is another type.
+    #[inline]
+    pub fn of(e: Ref<'a, Entry>) -> Option<Self> {
+        let v = e.value::<T>()?.v;
+        Some(ValueRef {
+            v,
+            entry: PhantomData,
+        })
+    }
 }
 
 impl<T: Value> Deref for ValueRef<'_, T> {
@@ -586,7 +659,25 @@ impl<T: Value> Deref for ValueRef<'_, T> {
 /// A collection borrowed from its entry to be changed; the entry takes the result back when this is dropped.
 pub struct ValueMut<'a, T: Value> {
     v: ManuallyDrop<T>,
-    entry: &'a mut Entry,
+    entry: RefMut<'a, Entry>,
+}
+
+impl<'a, T: Value> ValueMut<'a, T> {
+    /// The collection of an entry of a table, to change it; None when it is another type.
+    #[inline]
+    pub fn of(entry: RefMut<'a, Entry>) -> Option<Self> {
+        if entry.ty() != T::TYPE {
+            return None;
+        }
+        // SAFETY: type and encoding match; the guard stores the perhaps changed word back when it ends.
+        let v = ManuallyDrop::new(unsafe { T::from_word(entry.encoding(), entry.word()) });
+        Some(ValueMut { v, entry })
+    }
+
+    /// The entry it lies in (its encoding is that of before the change).
+    pub fn entry(&self) -> &Entry {
+        &self.entry
+    }
 }
 
 impl<T: Value> Deref for ValueMut<'_, T> {
@@ -607,7 +698,8 @@ impl<T: Value> Drop for ValueMut<'_, T> {
         // SAFETY: the guard ends here, so the value is taken out once.
         let (enc, word) = unsafe { ManuallyDrop::take(&mut self.v) }.into_word();
         let h = self.entry.header();
-        self.entry.put_header(Header(h.0 & !0xf0 | u64::from(enc as u8) << 4));
+        self.entry
+            .put_header(Header(h.0 & !0xf0 | u64::from(enc as u8) << 4));
         self.entry.put_word(word);
     }
 }
@@ -657,21 +749,31 @@ mod tests {
                     }
                     _ => e = e.with_key(&key),
                 }
-                assert!(e.key() == key && text(&e) == want && e.expire() == exp && e.clock() == round);
+                assert!(
+                    e.key() == key && text(&e) == want && e.expire() == exp && e.clock() == round
+                );
             }
         }
     }
 
     #[test]
     fn small_string_is_forty_bytes() {
-        assert_eq!(Entry::string(&[b'k'; 16], &NewStr::Copy(&[b'v'; 16]), None).block_bytes(), 40);
-        assert_eq!(Entry::string(&[b'k'; 16], &NewStr::Copy(b"12"), None).block_bytes(), 32);
+        assert_eq!(
+            Entry::string(&[b'k'; 16], &NewStr::Copy(&[b'v'; 16]), None).block_bytes(),
+            40
+        );
+        assert_eq!(
+            Entry::string(&[b'k'; 16], &NewStr::Copy(b"12"), None).block_bytes(),
+            32
+        );
     }
 
     #[test]
     fn shared_value_is_copied_before_change() {
         let mut e = Entry::string(b"k", &NewStr::Copy(&[b'x'; INLINE_MAX]), None);
-        let Some(StrRef::Shared(a)) = e.str() else { panic!() };
+        let Some(StrRef::Shared(a)) = e.str() else {
+            panic!()
+        };
         let held = a.clone();
         e.string_vec().push(b'y');
         assert_eq!((held.len(), text(&e).len()), (INLINE_MAX, INLINE_MAX + 1));

@@ -1,6 +1,6 @@
 //! Keyspace events: what is recorded when a key changes and somebody may listen.
 
-use crate::config::NotifyFlags;
+use crate::config::values::NotifyFlags;
 
 /// One event to be published on `__keyspace@db__:key` and `__keyevent@db__:name`.
 #[derive(Debug, Clone)]

@@ -42,22 +42,30 @@ impl LazyFree {
         let (jobs, inbox) = channel::<Garbage>();
         let counts = Arc::new(Counts::default());
         let shared = counts.clone();
-        std::thread::Builder::new().name("bio_lazy_free".into()).spawn(move || {
-            let mut counters = Counters::of_this_thread();
-            for job in inbox {
-                let n = job.objects();
-                drop(job);
-                counters.publish_thread_delta();
-                shared.pending.fetch_sub(n as i64, Ordering::Relaxed);
-                shared.freed.fetch_add(n as u64, Ordering::Relaxed);
-            }
-        })?;
-        Ok(LazyFree { jobs: Some(jobs), counts })
+        std::thread::Builder::new()
+            .name("bio_lazy_free".into())
+            .spawn(move || {
+                let mut counters = Counters::of_this_thread();
+                for job in inbox {
+                    let n = job.objects();
+                    drop(job);
+                    counters.publish_thread_delta();
+                    shared.pending.fetch_sub(n as i64, Ordering::Relaxed);
+                    shared.freed.fetch_add(n as u64, Ordering::Relaxed);
+                }
+            })?;
+        Ok(LazyFree {
+            jobs: Some(jobs),
+            counts,
+        })
     }
 
     /// Frees at once, in the calling thread: for tests and for the check tools.
     pub fn inline() -> Self {
-        LazyFree { jobs: None, counts: Arc::default() }
+        LazyFree {
+            jobs: None,
+            counts: Arc::default(),
+        }
     }
 
     /// Hands `garbage` over.

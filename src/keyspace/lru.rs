@@ -46,7 +46,13 @@ pub fn lfu_counter(clock: u32, now_ms: i64, decay_minutes: u64) -> u8 {
 }
 
 /// The clock after one more access under LFU.
-pub fn lfu_access(clock: u32, now_ms: i64, decay_minutes: u64, log_factor: u64, rng: &mut Rng) -> u32 {
+pub fn lfu_access(
+    clock: u32,
+    now_ms: i64,
+    decay_minutes: u64,
+    log_factor: u64,
+    rng: &mut Rng,
+) -> u32 {
     let counter = lfu_counter(clock, now_ms, decay_minutes);
     lfu_clock(lfu_increment(counter, log_factor, rng), now_ms)
 }

@@ -12,6 +12,7 @@ pub mod lazyfree;
 pub mod lru;
 #[allow(unsafe_code)]
 pub mod value;
+#[allow(unsafe_code)]
 pub mod view;
 
 pub use db::{Db, Keyspace};

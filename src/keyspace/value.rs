@@ -1,5 +1,13 @@
 //! What an entry can hold: types, encodings, and how a collection becomes the one word that lies in the entry.
 
+use super::entry::Entry;
+use crate::ds::intset::Intset;
+use crate::ds::listpack::Listpack;
+use crate::ds::thin::ThinBuf;
+use crate::types::list::List;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
 /// The type of a value, as TYPE reports it.
 #[repr(u8)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,7 +28,14 @@ pub enum Type {
 
 impl Type {
     /// Every type, in order.
-    pub const ALL: [Type; 6] = [Type::String, Type::List, Type::Set, Type::ZSet, Type::Hash, Type::Stream];
+    pub const ALL: [Type; 6] = [
+        Type::String,
+        Type::List,
+        Type::Set,
+        Type::ZSet,
+        Type::Hash,
+        Type::Stream,
+    ];
 
     #[inline(always)]
     pub(super) fn from_nibble(n: u8) -> Self {
@@ -41,7 +56,9 @@ impl Type {
 
     /// The type of that name, in any case.
     pub fn from_name(name: &[u8]) -> Option<Self> {
-        Self::ALL.into_iter().find(|t| t.name().as_bytes().eq_ignore_ascii_case(name))
+        Self::ALL
+            .into_iter()
+            .find(|t| t.name().as_bytes().eq_ignore_ascii_case(name))
     }
 }
 
@@ -90,7 +107,18 @@ impl Encoding {
 
     /// The name OBJECT ENCODING replies.
     pub fn name(self) -> &'static str {
-        ["raw", "embstr", "int", "listpack", "intset", "quicklist", "hashtable", "skiplist", "listpackex", "stream"][self as usize]
+        [
+            "raw",
+            "embstr",
+            "int",
+            "listpack",
+            "intset",
+            "quicklist",
+            "hashtable",
+            "skiplist",
+            "listpackex",
+            "stream",
+        ][self as usize]
     }
 }
 
@@ -133,6 +161,54 @@ unsafe impl<T> Word for Box<T> {
     }
 }
 
+// SAFETY: a thin blob gives its one pointer away and takes it back.
+unsafe impl Word for Listpack {
+    fn into_raw_word(self) -> u64 {
+        self.into_thin().into_raw().as_ptr() as u64
+    }
+    unsafe fn from_raw_word(w: u64) -> Self {
+        // SAFETY: by the caller's contract this is the blob's pointer, never null.
+        unsafe { Listpack::from_thin(ThinBuf::from_raw(NonNull::new_unchecked(w as *mut u8))) }
+    }
+}
+
+// SAFETY: as for Listpack.
+unsafe impl Word for Intset {
+    fn into_raw_word(self) -> u64 {
+        self.into_thin().into_raw().as_ptr() as u64
+    }
+    unsafe fn from_raw_word(w: u64) -> Self {
+        // SAFETY: by the caller's contract this is the blob's pointer, never null.
+        unsafe { Intset::from_thin(ThinBuf::from_raw(NonNull::new_unchecked(w as *mut u8))) }
+    }
+}
+
+/// Implements [`Value`] for an enum whose variants are one word each: `Type, Variant = Encoding, ...`.
+macro_rules! value {
+    ($ty:ident, $($variant:ident = $enc:ident),+) => {
+        // SAFETY: each variant has an encoding of its own, and its payload is a `Word`.
+        unsafe impl Value for $ty {
+            const TYPE: Type = Type::$ty;
+            fn into_word(self) -> (Encoding, u64) {
+                match self {
+                    $($ty::$variant(v) => (Encoding::$enc, v.into_raw_word()),)+
+                }
+            }
+            unsafe fn from_word(enc: Encoding, word: u64) -> Self {
+                // SAFETY: by the caller's contract the word belongs to that encoding of this type.
+                unsafe {
+                    match enc {
+                        $(Encoding::$enc => $ty::$variant(Word::from_raw_word(word)),)+
+                        other => unreachable!("a {} with encoding {}", Type::$ty.name(), other.name()),
+                    }
+                }
+            }
+        }
+    };
+}
+
+value!(List, Listpack = Listpack, Quicklist = Quicklist);
+
 /// Frees a value by its parts.
 ///
 /// # Safety
@@ -141,8 +217,17 @@ pub(super) unsafe fn drop_word(ty: Type, enc: Encoding, word: u64) {
     // SAFETY: by the caller's contract; a string with a pointer word is an Arc<Vec<u8>>.
     unsafe {
         match ty {
-            Type::String => drop(std::sync::Arc::from_raw(word as *const Vec<u8>)),
-            _ => drop_collection(ty, enc, word),
+            Type::String => drop(Arc::from_raw(word as *const Vec<u8>)),
+            Type::List => drop(List::from_word(enc, word)),
+            other => unreachable!("no value of type {} exists yet", other.name()),
         }
+    }
+}
+
+/// Allocations that freeing a value costs: what decides whether the background thread does it.
+pub(super) fn free_effort(e: &Entry) -> usize {
+    match e.ty() {
+        Type::List => e.value::<List>().map_or(1, |l| l.free_effort()),
+        _ => 1,
     }
 }

@@ -7,10 +7,11 @@ use super::events::Event;
 use super::lazyfree::{Garbage, LAZYFREE_THRESHOLD, LazyFree};
 use super::lru;
 use super::value::{Type, Value};
-use crate::config::{Config, NotifyFlags};
+use crate::config::Config;
+use crate::config::values::NotifyFlags;
 use crate::ds::hash::hash;
 use crate::ds::rng::Rng;
-use crate::ds::table::{Item, Ref, RefMut};
+use crate::ds::table::{Place, Ref, RefMut};
 use crate::resp::{Error, OwnedArgs};
 
 /// A key with its hash: computed once per command, or ahead for a pipeline.
@@ -26,7 +27,10 @@ impl<'a> Key<'a> {
     /// Hashes `bytes`.
     #[inline(always)]
     pub fn new(bytes: &'a [u8]) -> Self {
-        Key { bytes, hash: hash(bytes) }
+        Key {
+            bytes,
+            hash: hash(bytes),
+        }
     }
 }
 
@@ -71,7 +75,14 @@ pub struct DbView<'a> {
 
 impl Keyspace {
     /// The view of database `db` (which must exist).
-    pub fn view<'a>(&'a mut self, db: u32, config: &'a Config, now_ms: i64, expired: ExpiredKeys, touch: bool) -> DbView<'a> {
+    pub fn view<'a>(
+        &'a mut self,
+        db: u32,
+        config: &'a Config,
+        now_ms: i64,
+        expired: ExpiredKeys,
+        touch: bool,
+    ) -> DbView<'a> {
         DbView {
             db: &mut self.dbs[db as usize],
             fx: &mut self.fx,
@@ -87,6 +98,18 @@ impl Keyspace {
 }
 
 impl<'a> DbView<'a> {
+    #[inline(always)]
+    fn at(&self, place: Place) -> Ref<'_, Entry> {
+        // SAFETY: every caller located the place in this table and changed nothing but items since.
+        unsafe { self.db.keys.at(place) }
+    }
+
+    #[inline(always)]
+    fn at_mut(&mut self, place: Place) -> RefMut<'_, Entry> {
+        // SAFETY: as in `at`.
+        unsafe { self.db.keys.at_mut(place) }
+    }
+
     /// Is this entry past its time (and do we care)?
     #[inline(always)]
     fn is_expired(&self, e: &Entry) -> bool {
@@ -101,11 +124,11 @@ impl<'a> DbView<'a> {
     #[inline(always)]
     pub fn peek(&mut self, key: Key<'_>) -> Option<Ref<'_, Entry>> {
         let slot = self.db.keys.locate(key.hash, key.bytes)?;
-        if self.is_expired(&self.db.keys.at(slot)) {
+        if self.is_expired(&self.at(slot)) {
             self.expire_found(key);
             return None;
         }
-        Some(self.db.keys.at(slot))
+        Some(self.at(slot))
     }
 
     /// Whether a live key is there.
@@ -117,11 +140,11 @@ impl<'a> DbView<'a> {
     #[inline(always)]
     pub fn peek_mut(&mut self, key: Key<'_>) -> Option<RefMut<'_, Entry>> {
         let slot = self.db.keys.locate(key.hash, key.bytes)?;
-        if self.is_expired(&self.db.keys.at(slot)) {
+        if self.is_expired(&self.at(slot)) {
             self.expire_found(key);
             return None;
         }
-        Some(self.db.keys.at_mut(slot))
+        Some(self.at_mut(slot))
     }
 
     /// Finds an entry for reading: counts hits and misses and notes the access.
@@ -131,21 +154,21 @@ impl<'a> DbView<'a> {
             self.miss(key);
             return None;
         };
-        if self.is_expired(&self.db.keys.at(slot)) {
+        if self.is_expired(&self.at(slot)) {
             self.expire_found(key);
             self.miss(key);
             return None;
         }
         self.stats.hits += 1;
         if self.touch {
-            let clock = self.clock_after_access(self.db.keys.at(slot).clock());
-            let mut e = self.db.keys.at_mut(slot);
+            let clock = self.clock_after_access(self.at(slot).clock());
+            let mut e = self.at_mut(slot);
             // Writing an unchanged clock would dirty a page that a forked child shares.
             if e.clock() != clock {
                 e.set_clock(clock);
             }
         }
-        Some(self.db.keys.at(slot))
+        Some(self.at(slot))
     }
 
     #[cold]
@@ -158,18 +181,18 @@ impl<'a> DbView<'a> {
     #[inline(always)]
     pub fn write(&mut self, key: Key<'_>) -> Option<RefMut<'_, Entry>> {
         let slot = self.db.keys.locate(key.hash, key.bytes)?;
-        if self.is_expired(&self.db.keys.at(slot)) {
+        if self.is_expired(&self.at(slot)) {
             self.expire_found(key);
             return None;
         }
         if self.touch {
-            let clock = self.clock_after_access(self.db.keys.at(slot).clock());
-            let mut e = self.db.keys.at_mut(slot);
+            let clock = self.clock_after_access(self.at(slot).clock());
+            let mut e = self.at_mut(slot);
             if e.clock() != clock {
                 e.set_clock(clock);
             }
         }
-        Some(self.db.keys.at_mut(slot))
+        Some(self.at_mut(slot))
     }
 
     #[inline(always)]
@@ -177,13 +200,23 @@ impl<'a> DbView<'a> {
         if !self.config.maxmemory_policy.is_lfu() {
             return lru::lru_clock(self.now_ms);
         }
-        lru::lfu_access(clock, self.now_ms, self.config.lfu_decay_time as u64, self.config.lfu_log_factor as u64, self.rng)
+        lru::lfu_access(
+            clock,
+            self.now_ms,
+            self.config.lfu_decay_time as u64,
+            self.config.lfu_log_factor as u64,
+            self.rng,
+        )
     }
 
     /// The clock a new key starts with.
     #[inline(always)]
     pub fn new_clock(&self) -> u32 {
-        if self.config.maxmemory_policy.is_lfu() { lru::lfu_clock(lru::LFU_INIT, self.now_ms) } else { lru::lru_clock(self.now_ms) }
+        if self.config.maxmemory_policy.is_lfu() {
+            lru::lfu_clock(lru::LFU_INIT, self.now_ms)
+        } else {
+            lru::lru_clock(self.now_ms)
+        }
     }
 
     /// Reads a string: None when the key is not there.
@@ -211,29 +244,40 @@ impl<'a> DbView<'a> {
     pub fn read_value<T: Value>(&mut self, key: Key<'_>) -> Result<Option<ValueRef<'_, T>>, Error> {
         match self.read(key) {
             None => Ok(None),
-            Some(e) => Ref::leak(e).value::<T>().map(Some).ok_or(Error::WrongType),
+            Some(e) => ValueRef::of(e).map(Some).ok_or(Error::WrongType),
         }
     }
 
     /// Finds a collection of type `T` to change it.
     #[inline]
-    pub fn write_value<T: Value>(&mut self, key: Key<'_>) -> Result<Option<ValueMut<'_, T>>, Error> {
+    pub fn write_value<T: Value>(
+        &mut self,
+        key: Key<'_>,
+    ) -> Result<Option<ValueMut<'_, T>>, Error> {
         match self.write(key) {
             None => Ok(None),
             // The entry's block does not move while a collection is changed: only its word is written.
-            Some(e) => RefMut::leak(e).value_mut::<T>().map(Some).ok_or(Error::WrongType),
+            Some(e) => ValueMut::of(e).map(Some).ok_or(Error::WrongType),
         }
     }
 
     /// Finds a collection of type `T` to change it, made by `new` when there is none. The caller must leave something in it.
     #[inline]
-    pub fn write_or_create<T: Value>(&mut self, key: Key<'_>, new: impl FnOnce(&Config) -> T) -> Result<ValueMut<'_, T>, Error> {
+    pub fn write_or_create<T: Value>(
+        &mut self,
+        key: Key<'_>,
+        new: impl FnOnce(&Config) -> T,
+    ) -> Result<ValueMut<'_, T>, Error> {
         if self.write(key).is_none() {
             let value = new(self.config);
             self.add(key, Entry::collection(key.bytes, value, None));
         }
-        let slot = self.db.keys.locate(key.hash, key.bytes).ok_or(Error::NoSuchKey)?;
-        RefMut::leak(self.db.keys.at_mut(slot)).value_mut::<T>().ok_or(Error::WrongType)
+        let slot = self
+            .db
+            .keys
+            .locate(key.hash, key.bytes)
+            .ok_or(Error::NoSuchKey)?;
+        ValueMut::of(self.at_mut(slot)).ok_or(Error::WrongType)
     }
 
     /// Adds an entry under a key that is not there, with a fresh access clock; emits the `new` event and wakes who waits for
@@ -259,25 +303,30 @@ impl<'a> DbView<'a> {
             self.add(key, Entry::string(key.bytes, value, expire));
             return false;
         };
-        let old = self.db.keys.at(slot);
+        let old = self.at(slot);
         if self.is_expired(&old) {
             self.expire_found(key);
             self.add(key, Entry::string(key.bytes, value, expire));
             return false;
         }
         let (ty, was_volatile) = (old.ty(), old.expire().is_some());
-        let clock = if self.touch { self.clock_after_access(self.db.keys.at(slot).clock()) } else { self.db.keys.at(slot).clock() };
-        let mut e = self.db.keys.at_mut(slot);
+        let clock = if self.touch {
+            self.clock_after_access(self.at(slot).clock())
+        } else {
+            self.at(slot).clock()
+        };
+        let (lazy, in_background) = (self.lazy, self.config.lazyfree_lazy_server_del);
+        let mut e = self.at_mut(slot);
         if ty == Type::String {
             e.set_string(value, expire);
         } else {
             let new = Entry::string(key.bytes, value, expire);
-            let old = RefMut::replace(&mut e, new);
-            free(self.lazy, old, self.config.lazyfree_lazy_server_del);
+            let old = e.replace(new);
+            free(lazy, old, in_background);
         }
         e.set_clock(clock);
         if was_volatile != expire.is_some() {
-            RefMut::set_mark(&mut e, expire.is_some());
+            e.set_mark(expire.is_some());
         }
         drop(e);
         if self.fx.listening != Listening::empty() {
@@ -332,9 +381,11 @@ impl<'a> DbView<'a> {
 
     /// Sets or clears the expire of a key (Unix ms); false when the key is not there.
     pub fn set_expire(&mut self, key: Key<'_>, expire: Option<i64>) -> bool {
-        let Some(mut e) = self.peek_mut(key) else { return false };
+        let Some(mut e) = self.peek_mut(key) else {
+            return false;
+        };
         e.set_expire(expire);
-        RefMut::set_mark(&mut e, expire.is_some());
+        e.set_mark(expire.is_some());
         true
     }
 
@@ -389,7 +440,12 @@ impl<'a> DbView<'a> {
     #[cold]
     fn record_event(&mut self, class: NotifyFlags, name: &'static str, key: &[u8]) {
         if self.config.notify_keyspace_events.intersects(class) {
-            self.fx.events.push(Event { db: self.db.id, class, name, key: key.into() });
+            self.fx.events.push(Event {
+                db: self.db.id,
+                class,
+                name,
+                key: key.into(),
+            });
         }
     }
 
@@ -402,7 +458,9 @@ impl<'a> DbView<'a> {
 
     /// Deletes a key because its time has come, propagates that as DEL or UNLINK and counts it.
     pub fn delete_expired(&mut self, key: Key<'_>) {
-        let Some(e) = self.db.keys.remove(key.hash, key.bytes) else { return };
+        let Some(e) = self.db.keys.remove(key.hash, key.bytes) else {
+            return;
+        };
         free(self.lazy, e, self.config.lazyfree_lazy_expire);
         self.stats.expired += 1;
         self.propagate_deletion(key.bytes, self.config.lazyfree_lazy_expire);
@@ -416,13 +474,31 @@ impl<'a> DbView<'a> {
     pub fn propagate_deletion(&mut self, key: &[u8], lazy: bool) {
         if self.fx.propagating {
             let verb: &[u8] = if lazy { b"UNLINK" } else { b"DEL" };
-            self.fx.before.push((self.db.id, OwnedArgs::from_iter([verb, key])));
+            self.fx
+                .before
+                .push((self.db.id, OwnedArgs::from_iter([verb, key])));
+        }
+    }
+
+    /// True when expired keys are ours to delete (a master).
+    pub fn deletes_expired(&self) -> bool {
+        self.expired == ExpiredKeys::Delete
+    }
+
+    /// Starts fetching the entries of several keys, so that the lookups that follow do not wait one after the other.
+    pub fn prefetch(&self, keys: &[Key<'_>]) {
+        if keys.len() > 1 {
+            keys.iter()
+                .for_each(|k| self.db.keys.prefetch_bucket(k.hash));
+            keys.iter().for_each(|k| self.db.keys.prefetch_item(k.hash));
         }
     }
 
     /// The string under `key`, copied; the empty string when there is none.
     pub fn string_copy(&mut self, key: Key<'_>) -> Result<Option<Vec<u8>>, Error> {
-        Ok(self.read_str(key)?.and_then(|e| e.str().map(StrRef::to_vec)))
+        Ok(self
+            .read_str(key)?
+            .and_then(|e| e.str().map(StrRef::to_vec)))
     }
 }
 

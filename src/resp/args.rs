@@ -25,12 +25,18 @@ impl ArgRange {
     #[inline(always)]
     pub fn new(off: usize, len: usize) -> Self {
         debug_assert!(off < BIG as usize && len < BIG as usize);
-        ArgRange { off: off as u32, len: len as u32 }
+        ArgRange {
+            off: off as u32,
+            len: len as u32,
+        }
     }
     /// The `index`-th big argument.
     #[inline]
     pub fn big(index: usize) -> Self {
-        ArgRange { off: BIG, len: index as u32 }
+        ArgRange {
+            off: BIG,
+            len: index as u32,
+        }
     }
 }
 
@@ -67,7 +73,11 @@ impl<'a> Args<'a> {
     #[inline(always)]
     pub fn at(&self, i: usize) -> &'a [u8] {
         let r = self.ranges[i];
-        if r.off == BIG { &self.big[r.len as usize] } else { &self.buf[r.off as usize..(r.off + r.len) as usize] }
+        if r.off == BIG {
+            &self.big[r.len as usize]
+        } else {
+            &self.buf[r.off as usize..(r.off + r.len) as usize]
+        }
     }
 
     /// Argument `i` if there is one.
@@ -80,22 +90,34 @@ impl<'a> Args<'a> {
     #[inline]
     pub fn shared(&self, i: usize) -> Option<&'a BigArg> {
         let r = self.ranges[i];
-        if r.off == BIG { self.big.get(r.len as usize) } else { None }
+        if r.off == BIG {
+            self.big.get(r.len as usize)
+        } else {
+            None
+        }
     }
 
     /// The arguments from `i` on (none when `i` is past the end).
     #[inline]
     pub fn from(&self, i: usize) -> Args<'a> {
-        Args { ranges: &self.ranges[i.min(self.ranges.len())..], ..*self }
+        Args {
+            ranges: &self.ranges[i.min(self.ranges.len())..],
+            ..*self
+        }
     }
 
     /// The arguments in `[i, j)`.
     pub fn slice(&self, i: usize, j: usize) -> Args<'a> {
-        Args { ranges: &self.ranges[i..j], ..*self }
+        Args {
+            ranges: &self.ranges[i..j],
+            ..*self
+        }
     }
 
     /// Every argument in order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &'a [u8]> + DoubleEndedIterator + Clone + 'a {
+    pub fn iter(
+        &self,
+    ) -> impl ExactSizeIterator<Item = &'a [u8]> + DoubleEndedIterator + Clone + 'a {
         let a = *self;
         (0..a.len()).map(move |i| a.at(i))
     }
@@ -103,6 +125,14 @@ impl<'a> Args<'a> {
     /// Bytes of all arguments together.
     pub fn total_len(&self) -> usize {
         self.iter().map(<[u8]>::len).sum()
+    }
+}
+
+impl<'a> IntoIterator for Args<'a> {
+    type Item = &'a [u8];
+    type IntoIter = Box<dyn Iterator<Item = &'a [u8]> + 'a>;
+    fn into_iter(self) -> Self::IntoIter {
+        Box::new(self.iter())
     }
 }
 
@@ -139,7 +169,11 @@ impl OwnedArgs {
 
     /// A copy of `args` that outlives their buffer; big arguments are shared, not copied.
     pub fn copy_of(args: Args<'_>) -> Self {
-        let mut a = OwnedArgs { buf: Vec::with_capacity(args.total_len().min(BIG_ARG)), ranges: Vec::with_capacity(args.len()), big: Vec::new() };
+        let mut a = OwnedArgs {
+            buf: Vec::with_capacity(args.total_len().min(BIG_ARG)),
+            ranges: Vec::with_capacity(args.len()),
+            big: Vec::new(),
+        };
         for i in 0..args.len() {
             match args.shared(i) {
                 Some(b) => a.push_shared(b.clone()),
@@ -171,7 +205,11 @@ impl OwnedArgs {
 
     /// The arguments as every command sees them.
     pub fn view(&self) -> Args<'_> {
-        Args { buf: &self.buf, ranges: &self.ranges, big: &self.big }
+        Args {
+            buf: &self.buf,
+            ranges: &self.ranges,
+            big: &self.big,
+        }
     }
 
     /// Number of arguments.
@@ -193,7 +231,9 @@ impl OwnedArgs {
 
     /// Bytes held: text, ranges and big buffers.
     pub fn mem_bytes(&self) -> usize {
-        self.buf.capacity() + self.ranges.capacity() * size_of::<ArgRange>() + self.big.iter().map(|b| b.capacity()).sum::<usize>()
+        self.buf.capacity()
+            + self.ranges.capacity() * size_of::<ArgRange>()
+            + self.big.iter().map(|b| b.capacity()).sum::<usize>()
     }
 }
 
@@ -206,11 +246,17 @@ mod tests {
         let big = vec![7u8; BIG_ARG + 1];
         let a = OwnedArgs::from_iter([b"set".as_slice(), b"", &big, b"x"]);
         let v = a.view();
-        assert_eq!((v.len(), v.at(0), v.at(1), v.at(3)), (4, b"set".as_slice(), b"".as_slice(), b"x".as_slice()));
+        assert_eq!(
+            (v.len(), v.at(0), v.at(1), v.at(3)),
+            (4, b"set".as_slice(), b"".as_slice(), b"x".as_slice())
+        );
         assert_eq!(v.at(2), big);
         assert!(v.shared(2).is_some() && v.shared(1).is_none());
         let c = OwnedArgs::copy_of(v.from(1));
-        assert!(Arc::ptr_eq(c.view().shared(1).unwrap(), v.shared(2).unwrap()));
+        assert!(Arc::ptr_eq(
+            c.view().shared(1).unwrap(),
+            v.shared(2).unwrap()
+        ));
         assert_eq!(v.from(9).len(), 0);
     }
 }

@@ -40,7 +40,9 @@ impl Error {
     /// The wire text.
     pub fn as_bytes(&self) -> &[u8] {
         match self {
-            Error::WrongType => b"WRONGTYPE Operation against a key holding the wrong kind of value",
+            Error::WrongType => {
+                b"WRONGTYPE Operation against a key holding the wrong kind of value"
+            }
             Error::Syntax => b"ERR syntax error",
             Error::NotInteger => b"ERR value is not an integer or out of range",
             Error::NotFloat => b"ERR value is not a valid float",

@@ -101,18 +101,24 @@ impl OutBuf {
             return;
         }
         self.closed_bytes += self.tail.len();
-        self.closed.push_back(Piece::Own(std::mem::take(&mut self.tail)));
+        self.closed
+            .push_back(Piece::Own(std::mem::take(&mut self.tail)));
     }
 
     /// A position that [`OutBuf::truncate_to`] and [`OutBuf::insert_at`] understand, valid until the next write.
     pub fn mark(&self) -> Mark {
-        Mark { pieces: self.closed.len(), tail: self.tail.len() }
+        Mark {
+            pieces: self.closed.len(),
+            tail: self.tail.len(),
+        }
     }
 
     /// Drops everything appended since `mark`.
     pub fn truncate_to(&mut self, mark: Mark) {
         while self.closed.len() > mark.pieces {
-            let Some(p) = self.closed.pop_back() else { break };
+            let Some(p) = self.closed.pop_back() else {
+                break;
+            };
             self.closed_bytes -= p.bytes().len();
             self.tail.clear();
             if let (Piece::Own(v), true) = (p, self.closed.len() == mark.pieces) {
@@ -211,7 +217,12 @@ impl OutBuf {
         let mut out = [IoSlice::new(&[]); MAX_SLICES];
         let mut n = 0;
         let mut skip = self.sent;
-        for p in self.closed.iter().map(Piece::bytes).chain(std::iter::once(&self.tail[..])) {
+        for p in self
+            .closed
+            .iter()
+            .map(Piece::bytes)
+            .chain(std::iter::once(&self.tail[..]))
+        {
             if n == MAX_SLICES {
                 break;
             }
@@ -308,7 +319,11 @@ mod tests {
             o.push_shared(Arc::new(b"shared".to_vec()));
             o.push(b"tail");
             o.insert_at(m, b"*2\r\n");
-            let want: &[u8] = if first_shared { b"+OK\r\nzz*2\r\nsharedtail" } else { b"+OK\r\n*2\r\nsharedtail" };
+            let want: &[u8] = if first_shared {
+                b"+OK\r\nzz*2\r\nsharedtail"
+            } else {
+                b"+OK\r\n*2\r\nsharedtail"
+            };
             assert_eq!(o.take_all(), want);
         }
     }

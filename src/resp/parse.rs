@@ -63,7 +63,12 @@ impl ProtocolError {
             ProtocolError::ExpectedDollar(c) => {
                 // A line end inside an error text would break the protocol.
                 let c = if matches!(c, b'\r' | b'\n') { b' ' } else { *c };
-                return [b"ERR Protocol error: expected '$', got '".as_slice(), &[c], b"'"].concat();
+                return [
+                    b"ERR Protocol error: expected '$', got '".as_slice(),
+                    &[c],
+                    b"'",
+                ]
+                .concat();
             }
             ProtocolError::InvalidBulk => b"invalid bulk length",
             ProtocolError::UnauthBulk => b"unauthenticated bulk length",
@@ -116,7 +121,9 @@ impl Parser {
 
     /// Arguments still to come and bytes of arguments held (`multi-mem` and `argv-mem` of CLIENT LIST).
     pub fn mem_bytes(&self) -> usize {
-        self.partial.capacity() * size_of::<ArgRange>() + self.partial_big.iter().map(|b| b.capacity()).sum::<usize>() + self.filling.as_ref().map_or(0, Vec::capacity)
+        self.partial.capacity() * size_of::<ArgRange>()
+            + self.partial_big.iter().map(|b| b.capacity()).sum::<usize>()
+            + self.filling.as_ref().map_or(0, Vec::capacity)
     }
 
     /// The buffer of a long argument and how many bytes it still lacks (its line end included), while one is being read.
@@ -135,7 +142,13 @@ impl Parser {
     /// Parses on. `buf` starts at the current command's first byte; `ranges` and `big` receive its arguments (on top of what
     /// they hold) when it is complete, and are left as they were otherwise.
     #[inline]
-    pub fn parse(&mut self, buf: &[u8], ranges: &mut Vec<ArgRange>, big: &mut Vec<BigArg>, limits: &Limits) -> Result<Step, ProtocolError> {
+    pub fn parse(
+        &mut self,
+        buf: &[u8],
+        ranges: &mut Vec<ArgRange>,
+        big: &mut Vec<BigArg>,
+        limits: &Limits,
+    ) -> Result<Step, ProtocolError> {
         let (r0, b0) = (ranges.len(), big.len());
         if self.left == 0 {
             match buf.first() {
@@ -183,9 +196,15 @@ impl Parser {
 
     fn multibulk_header(&mut self, buf: &[u8], limits: &Limits) -> Result<Step, ProtocolError> {
         let Some((count, next)) = header(buf, 1) else {
-            return if buf.len() > INLINE_MAX { Err(ProtocolError::MultibulkLineTooBig) } else { Ok(Step::Incomplete) };
+            return if buf.len() > INLINE_MAX {
+                Err(ProtocolError::MultibulkLineTooBig)
+            } else {
+                Ok(Step::Incomplete)
+            };
         };
-        let count = count.filter(|n| *n <= i64::from(i32::MAX)).ok_or(ProtocolError::InvalidMultibulk)?;
+        let count = count
+            .filter(|n| *n <= i64::from(i32::MAX))
+            .ok_or(ProtocolError::InvalidMultibulk)?;
         if count > UNAUTH_ARGS && !limits.authenticated {
             return Err(ProtocolError::UnauthMultibulk);
         }
@@ -195,7 +214,14 @@ impl Parser {
     }
 
     #[inline]
-    fn arguments(&mut self, buf: &[u8], ranges: &mut Vec<ArgRange>, big: &mut Vec<BigArg>, b0: usize, limits: &Limits) -> Result<Step, ProtocolError> {
+    fn arguments(
+        &mut self,
+        buf: &[u8],
+        ranges: &mut Vec<ArgRange>,
+        big: &mut Vec<BigArg>,
+        b0: usize,
+        limits: &Limits,
+    ) -> Result<Step, ProtocolError> {
         if self.filling.is_some() {
             return Ok(Step::Incomplete);
         }
@@ -221,7 +247,9 @@ impl Parser {
                         }
                         break;
                     };
-                    let len = len.filter(|n| *n >= 0 && *n <= limits.max_bulk).ok_or(ProtocolError::InvalidBulk)?;
+                    let len = len
+                        .filter(|n| *n >= 0 && *n <= limits.max_bulk)
+                        .ok_or(ProtocolError::InvalidBulk)?;
                     if len > UNAUTH_BULK && !limits.authenticated {
                         return Err(ProtocolError::UnauthBulk);
                     }
@@ -251,14 +279,27 @@ impl Parser {
             self.left -= 1;
         }
         self.pos = pos;
-        Ok(if self.left == 0 { Step::Complete(pos) } else { Step::Incomplete })
+        Ok(if self.left == 0 {
+            Step::Complete(pos)
+        } else {
+            Step::Incomplete
+        })
     }
 
     /// A line of words with shell-like quotes. Its words are unescaped into buffers of their own: nobody pipelines these.
     #[cold]
-    fn inline(&mut self, buf: &[u8], ranges: &mut Vec<ArgRange>, big: &mut Vec<BigArg>) -> Result<Step, ProtocolError> {
+    fn inline(
+        &mut self,
+        buf: &[u8],
+        ranges: &mut Vec<ArgRange>,
+        big: &mut Vec<BigArg>,
+    ) -> Result<Step, ProtocolError> {
         let Some(eol) = memchr::memchr(b'\n', buf) else {
-            return if buf.len() > INLINE_MAX { Err(ProtocolError::InlineTooBig) } else { Ok(Step::Incomplete) };
+            return if buf.len() > INLINE_MAX {
+                Err(ProtocolError::InlineTooBig)
+            } else {
+                Ok(Step::Incomplete)
+            };
         };
         let line = buf[..eol].strip_suffix(b"\r").unwrap_or(&buf[..eol]);
         let words = split_words(line).ok_or(ProtocolError::UnbalancedQuotes)?;
@@ -404,13 +445,22 @@ mod tests {
     use crate::ds::rng::Rng;
     use crate::resp::Args;
 
-    const OPEN: Limits = Limits { max_bulk: 512 << 20, authenticated: true };
+    const OPEN: Limits = Limits {
+        max_bulk: 512 << 20,
+        authenticated: true,
+    };
 
     /// Feeds `input` in pieces as a connection would and returns the commands, or the error after them.
-    fn run(input: &[u8], mut cut: impl FnMut() -> usize, limits: Limits) -> (Vec<Vec<Vec<u8>>>, Option<ProtocolError>) {
+    fn run(
+        input: &[u8],
+        mut cut: impl FnMut() -> usize,
+        limits: Limits,
+    ) -> (Vec<Vec<Vec<u8>>>, Option<ProtocolError>) {
         let (mut p, mut buf, mut cmds, mut fed) = (Parser::new(), Vec::new(), Vec::new(), 0);
         loop {
-            let n = cut().min(input.len() - fed).max(usize::from(fed < input.len()));
+            let n = cut()
+                .min(input.len() - fed)
+                .max(usize::from(fed < input.len()));
             if let Some((v, lacks)) = p.filling() {
                 let n = n.min(lacks);
                 v.extend_from_slice(&input[fed..fed + n]);
@@ -452,26 +502,62 @@ mod tests {
         let (whole, e) = run(&input, || usize::MAX, OPEN);
         assert_eq!((whole.len(), e), (5, None));
         assert_eq!(whole[2][2], long);
-        assert_eq!(whole[3], [b"set".to_vec(), b"aA\n".to_vec(), b"b'c".to_vec()]);
+        assert_eq!(
+            whole[3],
+            [b"set".to_vec(), b"aA\n".to_vec(), b"b'c".to_vec()]
+        );
         for max in [1, 2, 3, 7, 1000] {
-            assert_eq!(run(&input, || 1 + rng.below(max), OPEN), (whole.clone(), None));
+            assert_eq!(
+                run(&input, || 1 + rng.below(max), OPEN),
+                (whole.clone(), None)
+            );
         }
     }
 
     #[test]
     fn errors() {
         let err = |s: &[u8], l| run(s, || usize::MAX, l).1;
-        let unauth = Limits { authenticated: false, ..OPEN };
-        assert_eq!(err(b"*3000000000\r\n", OPEN), Some(ProtocolError::InvalidMultibulk));
+        let unauth = Limits {
+            authenticated: false,
+            ..OPEN
+        };
+        assert_eq!(
+            err(b"*3000000000\r\n", OPEN),
+            Some(ProtocolError::InvalidMultibulk)
+        );
         assert_eq!(err(b"*x\r\n", OPEN), Some(ProtocolError::InvalidMultibulk));
-        assert_eq!(err(b"*1\r\nfoo\r\n", OPEN), Some(ProtocolError::ExpectedDollar(b'f')));
-        assert_eq!(err(b"*1\r\n$-5\r\n", OPEN), Some(ProtocolError::InvalidBulk));
-        assert_eq!(err(b"*1\r\n$2000000000\r\n", OPEN), Some(ProtocolError::InvalidBulk));
-        assert_eq!(err(b"*11\r\n", unauth), Some(ProtocolError::UnauthMultibulk));
-        assert_eq!(err(b"*1\r\n$16385\r\n", unauth), Some(ProtocolError::UnauthBulk));
-        assert_eq!(err(b"set \"a\r\n", OPEN), Some(ProtocolError::UnbalancedQuotes));
-        assert_eq!(err(&[b'a'; INLINE_MAX + 1], OPEN), Some(ProtocolError::InlineTooBig));
-        assert_eq!(err(&[b"*".as_slice(), &[b'1'; INLINE_MAX + 1]].concat(), OPEN), Some(ProtocolError::MultibulkLineTooBig));
+        assert_eq!(
+            err(b"*1\r\nfoo\r\n", OPEN),
+            Some(ProtocolError::ExpectedDollar(b'f'))
+        );
+        assert_eq!(
+            err(b"*1\r\n$-5\r\n", OPEN),
+            Some(ProtocolError::InvalidBulk)
+        );
+        assert_eq!(
+            err(b"*1\r\n$2000000000\r\n", OPEN),
+            Some(ProtocolError::InvalidBulk)
+        );
+        assert_eq!(
+            err(b"*11\r\n", unauth),
+            Some(ProtocolError::UnauthMultibulk)
+        );
+        assert_eq!(
+            err(b"*1\r\n$16385\r\n", unauth),
+            Some(ProtocolError::UnauthBulk)
+        );
+        assert_eq!(
+            err(b"set \"a\r\n", OPEN),
+            Some(ProtocolError::UnbalancedQuotes)
+        );
+        assert_eq!(
+            err(&[b'a'; INLINE_MAX + 1], OPEN),
+            Some(ProtocolError::InlineTooBig)
+        );
+        assert_eq!(
+            err(&[b"*".as_slice(), &[b'1'; INLINE_MAX + 1]].concat(), OPEN),
+            Some(ProtocolError::MultibulkLineTooBig)
+        );
     }
 
     #[test]
@@ -479,9 +565,16 @@ mod tests {
         let mut rng = Rng::new(11);
         let alphabet = b"*$123456789-0\r\n\r\n\r\nab\"'\\x ";
         for _ in 0..20_000 {
-            let s: Vec<u8> = (0..rng.below(60)).map(|_| alphabet[rng.below(alphabet.len())]).collect();
+            let s: Vec<u8> = (0..rng.below(60))
+                .map(|_| alphabet[rng.below(alphabet.len())])
+                .collect();
             let whole = run(&s, || usize::MAX, OPEN);
-            assert_eq!(run(&s, || 1, OPEN), whole, "{:?}", String::from_utf8_lossy(&s));
+            assert_eq!(
+                run(&s, || 1, OPEN),
+                whole,
+                "{:?}",
+                String::from_utf8_lossy(&s)
+            );
         }
     }
 }

@@ -39,7 +39,10 @@ impl<'a> Reply<'a> {
 
     /// The same writer for a shorter time.
     pub fn reborrow(&mut self) -> Reply<'_> {
-        Reply { out: self.out, proto: self.proto }
+        Reply {
+            out: self.out,
+            proto: self.proto,
+        }
     }
 
     /// Bytes as they are.
@@ -88,7 +91,10 @@ impl<'a> Reply<'a> {
         let t = self.out.tail();
         t.push(b'-');
         let text = text.strip_suffix(b"\r\n").unwrap_or(text);
-        t.extend(text.iter().map(|c| if matches!(c, b'\r' | b'\n') { b' ' } else { *c }));
+        t.extend(
+            text.iter()
+                .map(|c| if matches!(c, b'\r' | b'\n') { b' ' } else { *c }),
+        );
         t.extend_from_slice(b"\r\n");
     }
 
@@ -143,7 +149,11 @@ impl<'a> Reply<'a> {
 
     /// The header of a map of `n` pairs; in RESP2 an array of twice as many.
     pub fn map(&mut self, n: usize) {
-        if self.resp3() { self.header(b'%', n as i64) } else { self.header(b'*', 2 * n as i64) }
+        if self.resp3() {
+            self.header(b'%', n as i64)
+        } else {
+            self.header(b'*', 2 * n as i64)
+        }
     }
 
     /// The header of a set; in RESP2 an array.
@@ -164,8 +174,8 @@ impl<'a> Reply<'a> {
 
     /// A floating-point number: `,` in RESP3, its text as a bulk in RESP2.
     pub fn double(&mut self, v: f64) {
-        let mut buf = crate::ds::numtext::DoubleBuf::new();
-        let text = buf.format(v);
+        let mut buf = [0; crate::ds::dtoa::F64_TEXT_MAX];
+        let text = crate::ds::dtoa::write_f64(v, &mut buf);
         if self.resp3() {
             let t = self.out.tail();
             t.push(b',');
@@ -235,7 +245,11 @@ impl<'a> Reply<'a> {
 
     /// Ends a deferred map of `n` pairs.
     pub fn end_map(&mut self, at: Mark, n: usize) {
-        if self.resp3() { self.end(at, b'%', n) } else { self.end(at, b'*', 2 * n) }
+        if self.resp3() {
+            self.end(at, b'%', n)
+        } else {
+            self.end(at, b'*', 2 * n)
+        }
     }
 
     fn end(&mut self, at: Mark, kind: u8, n: usize) {
@@ -269,10 +283,19 @@ mod tests {
         assert_eq!(both(|r| r.null()), ["$-1\r\n", "_\r\n"]);
         assert_eq!(both(|r| r.null_array()), ["*-1\r\n", "_\r\n"]);
         assert_eq!(both(|r| r.map(12)), ["*24\r\n", "%12\r\n"]);
-        assert_eq!(both(|r| r.int(i64::MIN)), [":-9223372036854775808\r\n", ":-9223372036854775808\r\n"]);
+        assert_eq!(
+            both(|r| r.int(i64::MIN)),
+            [":-9223372036854775808\r\n", ":-9223372036854775808\r\n"]
+        );
         assert_eq!(both(|r| r.bool(true)), [":1\r\n", "#t\r\n"]);
-        assert_eq!(both(|r| r.verbatim("txt", b"hi")), ["$2\r\nhi\r\n", "=6\r\ntxt:hi\r\n"]);
-        assert_eq!(both(|r| r.error(&Error::text("ERR a\r\nb".into()))), ["-ERR a  b\r\n", "-ERR a  b\r\n"]);
+        assert_eq!(
+            both(|r| r.verbatim("txt", b"hi")),
+            ["$2\r\nhi\r\n", "=6\r\ntxt:hi\r\n"]
+        );
+        assert_eq!(
+            both(|r| r.error(&Error::text("ERR a\r\nb".into()))),
+            ["-ERR a  b\r\n", "-ERR a  b\r\n"]
+        );
         assert_eq!(
             both(|r| {
                 let m = r.begin();

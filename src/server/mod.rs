@@ -1,1 +1,132 @@
-//! (room reserved)
+//! The server: a plain struct of rooms, and what happens to it in time: start-up, event loop, tick, cron, shutdown.
+//!
+//! Commands reach it through `exec::Ctx`. It has no business methods; what it does as a whole (accept, free memory, shut down)
+//! lives in the files of this folder.
+pub mod accept;
+pub mod clock;
+pub mod cron;
+pub mod event_loop;
+pub mod input;
+pub mod output;
+pub mod shutdown;
+pub mod slowlog;
+pub mod startup;
+pub mod stats;
+
+use crate::client::{ClientRef, Clients};
+use crate::config::Config;
+use crate::exec::call::CommandStat;
+use crate::exec::registry::Registry;
+use crate::keyspace::{ExpiredKeys, Keyspace};
+use crate::net::{Listener, Poller};
+use crate::resp::Error;
+use crate::sys::alloc::Counters;
+use bitflags::bitflags;
+use clock::Clock;
+use std::collections::BTreeSet;
+
+bitflags! {
+    /// What is special about the server now; while empty, commands skip the guards.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    pub struct ServerState: u32 {
+        /// `maxmemory` is set.
+        const MAXMEMORY = 1;
+        /// The last save failed and writes are to be refused.
+        const DISK_ERROR = 2;
+        /// The dataset is being loaded.
+        const LOADING = 4;
+        /// We are a replica.
+        const REPLICA = 8;
+        /// A script runs for too long.
+        const BUSY = 16;
+        /// CLIENT PAUSE is on.
+        const PAUSED = 32;
+        /// Somebody runs MONITOR.
+        const MONITORED = 64;
+        /// Users other than the unrestricted default one exist.
+        const ACL = 128;
+    }
+}
+
+/// The whole server.
+pub struct Server {
+    /// Settings.
+    pub config: Config,
+    /// Where the configuration was read from, absolute; None without a file.
+    pub config_file: Option<std::path::PathBuf>,
+    /// The commands.
+    pub registry: Registry,
+    /// Per command, whether its first key is argument 1: its hash can be computed ahead.
+    pub first_key_at_1: Vec<bool>,
+    /// The data.
+    pub ks: Keyspace,
+    /// Who is connected.
+    pub clients: Clients,
+    /// Time, as of this turn or command.
+    pub clock: Clock,
+    /// What is special now.
+    pub state: ServerState,
+    /// What becomes of expired keys.
+    pub expired_keys: ExpiredKeys,
+    /// A child shares our pages: access clocks stay unwritten, tables are not compacted.
+    pub child_is_saving: bool,
+    /// Readiness.
+    pub poller: Poller,
+    /// Listening sockets.
+    pub listeners: Vec<Listener>,
+    /// Work that waits for the next turns.
+    pub queues: Queues,
+    /// Counters for INFO.
+    pub stats: stats::ServerStats,
+    /// Per command, by id.
+    pub command_stats: Vec<CommandStat>,
+    /// Error replies by code.
+    pub errors: stats::ErrorStats,
+    /// Memory in use.
+    pub memory: Counters,
+    /// The slow log.
+    pub slowlog: slowlog::SlowLog,
+    /// Identity: 40 hex digits, new at each start.
+    pub run_id: String,
+    /// When the server started, Unix seconds.
+    pub started_s: i64,
+    /// How far a shutdown has come.
+    pub shutdown: shutdown::Shutdown,
+    /// Ticks of cron so far.
+    pub cron_loops: u64,
+}
+
+/// Lists of clients that something is to be done for, by handle.
+#[derive(Debug, Default)]
+pub struct Queues {
+    /// Have replies to write.
+    pub write: Vec<ClientRef>,
+    /// May have more to read (their last read filled the buffer).
+    pub read: Vec<ClientRef>,
+    /// Were unblocked, or unpaused: their buffered input goes on.
+    pub resumed: Vec<ClientRef>,
+    /// To be closed at the end of the tick.
+    pub close: Vec<ClientRef>,
+    /// Listeners that may have more connections waiting.
+    pub accept: Vec<u32>,
+    /// Parked clients with a deadline, soonest first (Unix ms).
+    pub deadlines: BTreeSet<(i64, ClientRef)>,
+    /// Where cron's walk over the clients goes on.
+    pub cron_slot: usize,
+    /// Output buffers that nobody uses, for the next reply.
+    pub spare_out: Vec<Vec<u8>>,
+}
+
+impl Server {
+    /// Bytes in use, for `maxmemory` and INFO.
+    pub fn used_memory(&self) -> usize {
+        self.memory.used()
+    }
+
+    /// The error that writes get while saving fails.
+    pub fn disk_error(&self) -> Error {
+        Error::new(
+            "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may modify the data set are disabled, because this instance is configured to report errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error.",
+        )
+    }
+}

@@ -16,7 +16,11 @@ pub struct Jemalloc;
 
 #[inline(always)]
 fn flags(layout: &Layout) -> i32 {
-    if layout.align() > 8 { layout.align().trailing_zeros() as i32 } else { 0 }
+    if layout.align() > 8 {
+        layout.align().trailing_zeros() as i32
+    } else {
+        0
+    }
 }
 
 // SAFETY: each method hands jemalloc the size and alignment of the layout and returns its pointer unchanged; jemalloc meets
@@ -26,13 +30,25 @@ unsafe impl GlobalAlloc for Jemalloc {
     unsafe fn alloc(&self, l: Layout) -> *mut u8 {
         let f = flags(&l);
         // SAFETY: size is non-zero by the caller's contract.
-        unsafe { if f == 0 { je::malloc(l.size()).cast() } else { je::mallocx(l.size(), f).cast() } }
+        unsafe {
+            if f == 0 {
+                je::malloc(l.size()).cast()
+            } else {
+                je::mallocx(l.size(), f).cast()
+            }
+        }
     }
     #[inline(always)]
     unsafe fn alloc_zeroed(&self, l: Layout) -> *mut u8 {
         let f = flags(&l);
         // SAFETY: as above.
-        unsafe { if f == 0 { je::calloc(1, l.size()).cast() } else { je::mallocx(l.size(), f | je::MALLOCX_ZERO).cast() } }
+        unsafe {
+            if f == 0 {
+                je::calloc(1, l.size()).cast()
+            } else {
+                je::mallocx(l.size(), f | je::MALLOCX_ZERO).cast()
+            }
+        }
     }
     #[inline(always)]
     unsafe fn dealloc(&self, p: *mut u8, l: Layout) {
@@ -43,7 +59,13 @@ unsafe impl GlobalAlloc for Jemalloc {
     unsafe fn realloc(&self, p: *mut u8, l: Layout, n: usize) -> *mut u8 {
         let f = flags(&l);
         // SAFETY: `p` came from this allocator; `n` is non-zero by the caller's contract.
-        unsafe { if f == 0 { je::realloc(p.cast(), n).cast() } else { je::rallocx(p.cast(), n, f).cast() } }
+        unsafe {
+            if f == 0 {
+                je::realloc(p.cast(), n).cast()
+            } else {
+                je::rallocx(p.cast(), n, f).cast()
+            }
+        }
     }
 }
 
@@ -63,13 +85,21 @@ pub struct Counters {
 impl Counters {
     /// Looks up this thread's counters.
     pub fn of_this_thread() -> Self {
-        Counters { allocated: read_ctl(c"thread.allocatedp"), deallocated: read_ctl(c"thread.deallocatedp"), published: 0 }
+        Counters {
+            allocated: read_ctl(c"thread.allocatedp"),
+            deallocated: read_ctl(c"thread.deallocatedp"),
+            published: 0,
+        }
     }
 
     #[inline(always)]
     fn own(&self) -> i64 {
         // SAFETY: jemalloc's thread counters stay valid for the life of the thread that asked, and Counters is not Send.
-        unsafe { self.allocated.read_volatile().wrapping_sub(self.deallocated.read_volatile()) as i64 }
+        unsafe {
+            self.allocated
+                .read_volatile()
+                .wrapping_sub(self.deallocated.read_volatile()) as i64
+        }
     }
 
     /// Bytes in use by the whole process (size classes, not requests): this thread's and what the others published.
@@ -101,15 +131,32 @@ fn read_ctl<T>(name: &CStr) -> T {
     let mut size = size_of::<T>();
     // SAFETY: `value` has room for `size` bytes; a wrong name or size makes jemalloc return an error, which we assert away.
     unsafe {
-        let rc = je::mallctl(name.as_ptr(), value.as_mut_ptr().cast(), &mut size, ptr::null_mut(), 0);
-        assert!(rc == 0 && size == size_of::<T>(), "jemalloc control {name:?} is not there");
+        let rc = je::mallctl(
+            name.as_ptr(),
+            value.as_mut_ptr().cast(),
+            &mut size,
+            ptr::null_mut(),
+            0,
+        );
+        assert!(
+            rc == 0 && size == size_of::<T>(),
+            "jemalloc control {name:?} is not there"
+        );
         value.assume_init()
     }
 }
 
 fn write_ctl<T>(name: &CStr, mut value: T) -> bool {
     // SAFETY: jemalloc reads size_of::<T>() bytes from `value` and reports a mismatch as an error.
-    unsafe { je::mallctl(name.as_ptr(), ptr::null_mut(), ptr::null_mut(), (&raw mut value).cast(), size_of::<T>()) == 0 }
+    unsafe {
+        je::mallctl(
+            name.as_ptr(),
+            ptr::null_mut(),
+            ptr::null_mut(),
+            (&raw mut value).cast(),
+            size_of::<T>(),
+        ) == 0
+    }
 }
 
 /// The allocator's own statistics, in bytes.
@@ -143,7 +190,15 @@ pub fn stats() -> AllocStats {
 pub fn purge() -> bool {
     // 4096 is MALLCTL_ARENAS_ALL.
     // SAFETY: the control takes and returns nothing.
-    unsafe { je::mallctl(c"arena.4096.purge".as_ptr(), ptr::null_mut(), ptr::null_mut(), ptr::null_mut(), 0) == 0 }
+    unsafe {
+        je::mallctl(
+            c"arena.4096.purge".as_ptr(),
+            ptr::null_mut(),
+            ptr::null_mut(),
+            ptr::null_mut(),
+            0,
+        ) == 0
+    }
 }
 
 /// Turns jemalloc's background purging threads on or off (directive `jemalloc-bg-thread`).

@@ -32,7 +32,10 @@ pub fn mono_ns() -> u64 {
 
 #[inline]
 fn read(clock: libc::clockid_t) -> libc::timespec {
-    let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut t = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     // SAFETY: `t` is a valid timespec to write to; these clocks always exist on Linux.
     unsafe { libc::clock_gettime(clock, &mut t) };
     t

@@ -3,3 +3,9 @@
 pub mod alloc;
 #[allow(unsafe_code)]
 pub mod clock;
+#[allow(unsafe_code)]
+pub mod entropy;
+#[allow(unsafe_code)]
+pub mod io;
+#[allow(unsafe_code)]
+pub mod signal;

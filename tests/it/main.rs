@@ -1,2 +1,5 @@
-#[test]
-fn t() {}
+//! Integration tests: each starts the built server and talks to it from outside. See `harness` for how.
+
+mod harness;
+mod protocol;
+mod redis_crate;

@@ -1,0 +1,136 @@
+//! Options of SET and GETEX, and times given by clients.
+
+use crate::exec::Ctx;
+use crate::keyspace::{DbView, Key, StrRef};
+use crate::resp::Error;
+
+/// What becomes of the key's expire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Expiry {
+    /// Nothing was said: SET clears it, GETEX leaves it.
+    #[default]
+    None,
+    /// KEEPTTL
+    Keep,
+    /// PERSIST
+    Persist,
+    /// EX, PX, EXAT, PXAT: a Unix time in ms.
+    At(i64),
+}
+
+/// When SET stores.
+#[derive(Debug, Clone, Copy, Default)]
+pub enum SetCondition {
+    /// Always.
+    #[default]
+    Always,
+    /// NX
+    Absent,
+    /// XX
+    Present,
+}
+
+impl SetCondition {
+    /// Whether the condition holds for `key` now.
+    pub fn holds(self, db: &mut DbView<'_>, key: Key<'_>) -> Result<bool, Error> {
+        Ok(match self {
+            SetCondition::Always => true,
+            SetCondition::Absent => !db.exists(key),
+            SetCondition::Present => db.exists(key),
+        })
+    }
+}
+
+/// Everything that may follow SET key value.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SetOptions {
+    /// EX, PX, EXAT, PXAT, KEEPTTL.
+    pub expiry: Expiry,
+    /// NX, XX.
+    pub condition: SetCondition,
+    /// GET
+    pub get: bool,
+}
+
+impl SetOptions {
+    /// Parses the options from argument 3 on.
+    pub fn parse(ctx: &Ctx<'_>) -> Result<Self, Error> {
+        let mut o = SetOptions::default();
+        let mut i = 3;
+        while i < ctx.args.len() {
+            let fresh = o.expiry == Expiry::None;
+            let free = matches!(o.condition, SetCondition::Always);
+            if ctx.is(i, "NX") && free {
+                o.condition = SetCondition::Absent;
+            } else if ctx.is(i, "XX") && free {
+                o.condition = SetCondition::Present;
+            } else if ctx.is(i, "GET") {
+                o.get = true;
+            } else if ctx.is(i, "KEEPTTL") && fresh {
+                o.expiry = Expiry::Keep;
+            } else if let Some((unit, absolute)) = time_word(ctx, i)
+                && fresh
+                && i + 1 < ctx.args.len()
+            {
+                o.expiry = Expiry::At(expire_at(ctx, i + 1, unit, absolute)?);
+                i += 1;
+            } else {
+                return Err(Error::Syntax);
+            }
+            i += 1;
+        }
+        Ok(o)
+    }
+}
+
+/// Parses the options of GETEX.
+pub fn parse_getex(ctx: &Ctx<'_>) -> Result<Expiry, Error> {
+    match ctx.args.len() {
+        2 => Ok(Expiry::None),
+        3 if ctx.is(2, "PERSIST") => Ok(Expiry::Persist),
+        4 => match time_word(ctx, 2) {
+            Some((unit, absolute)) => Ok(Expiry::At(expire_at(ctx, 3, unit, absolute)?)),
+            None => Err(Error::Syntax),
+        },
+        _ => Err(Error::Syntax),
+    }
+}
+
+/// EX, PX, EXAT or PXAT: milliseconds per unit, and whether the time is absolute.
+fn time_word(ctx: &Ctx<'_>, i: usize) -> Option<(i64, bool)> {
+    let table = [
+        ("EX", 1000, false),
+        ("PX", 1, false),
+        ("EXAT", 1000, true),
+        ("PXAT", 1, true),
+    ];
+    table
+        .iter()
+        .find(|(w, ..)| ctx.is(i, w))
+        .map(|(_, unit, absolute)| (*unit, *absolute))
+}
+
+/// Argument `i` as a time to live or point in time, to Unix ms. It must be positive and must not overflow.
+pub fn expire_at(ctx: &Ctx<'_>, i: usize, unit_ms: i64, absolute: bool) -> Result<i64, Error> {
+    let v = ctx.int(i)?;
+    let invalid = || {
+        Error::text(format!(
+            "ERR invalid expire time in '{}' command",
+            ctx.command.name
+        ))
+    };
+    if v <= 0 {
+        return Err(invalid());
+    }
+    let ms = v.checked_mul(unit_ms).ok_or_else(invalid)?;
+    if absolute {
+        Ok(ms)
+    } else {
+        ms.checked_add(ctx.now_ms()).ok_or_else(invalid)
+    }
+}
+
+/// Whether a string equals `bytes`, without copying it.
+pub fn equals(value: StrRef<'_>, bytes: &[u8]) -> bool {
+    value.bytes(&mut itoa::Buffer::new()) == bytes
+}

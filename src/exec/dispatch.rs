@@ -1,0 +1,168 @@
+//! The door to execution: finds the command, asks the guards in upstream's order, then queues it (MULTI) or calls it.
+//!
+//! On a server where nothing special is on, for a client that is nothing special, all guards together are two tests.
+
+use super::command::{Command, CommandFlags as F};
+use super::ctx::Ctx;
+use super::{call, multi};
+use crate::client::{Client, ClientFlags, CommandId};
+use crate::resp::{Args, Error};
+use crate::server::{Server, ServerState};
+
+/// Runs one command of a client that is out of the table. `id`: what the name was found to be, ahead.
+pub fn dispatch(
+    server: &mut Server,
+    client: &mut Client,
+    args: Args<'_>,
+    id: Option<CommandId>,
+    first_hash: Option<u64>,
+) {
+    let found = match id {
+        Some(id) => Ok(id),
+        None => server
+            .registry
+            .resolve(&args)
+            .map_err(|e| Error::Bytes(server.registry.describe(e, &args))),
+    };
+    let id = match found.and_then(|id| arity(server.registry.row(id), args).map(|()| id)) {
+        Ok(id) => id,
+        Err(e) => return reject(server, client, None, &e),
+    };
+    let command = server.registry.row(id);
+    client.last_command = Some(id);
+    let special = !server.state.is_empty() || client.has(ClientFlags::SPECIAL);
+    let mut ctx = Ctx {
+        server,
+        client,
+        args,
+        command,
+        first_hash,
+    };
+    if !special {
+        return call::call(&mut ctx, id);
+    }
+    slow_path(&mut ctx, id);
+}
+
+#[cold]
+fn slow_path(ctx: &mut Ctx<'_>, id: CommandId) {
+    if let Err(e) = guards(ctx) {
+        let (server, client) = (&mut *ctx.server, &mut *ctx.client);
+        return reject(server, client, Some(id), &e);
+    }
+    call::muted(ctx, |ctx| {
+        if multi::queues(ctx) {
+            multi::queue(ctx, id)
+        } else {
+            call::call(ctx, id)
+        }
+    });
+}
+
+fn arity(row: &'static Command, args: Args<'_>) -> Result<(), Error> {
+    if row.arity_fits(args.len()) {
+        return Ok(());
+    }
+    Err(Error::text(super::registry::arity_error(row)))
+}
+
+/// Replies an error to a command that did not run; inside MULTI that fails the transaction.
+fn reject(server: &mut Server, client: &mut Client, id: Option<CommandId>, e: &Error) {
+    if client.has(ClientFlags::MULTI) {
+        client.flags.insert(ClientFlags::DIRTY_EXEC);
+    }
+    server.stats.commands_rejected += 1;
+    server.errors.count(e.code());
+    if let Some(id) = id {
+        server.command_stats[id.index()].rejected += 1;
+    }
+    let exec_itself = id.is_some_and(|i| server.registry.row(i).name == "exec");
+    if exec_itself {
+        multi::discard(server, client);
+        let text = [
+            b"EXECABORT Transaction discarded because of: ".as_slice(),
+            e.as_bytes().strip_prefix(b"ERR ").unwrap_or(e.as_bytes()),
+        ]
+        .concat();
+        client.reply().error_bytes(&text);
+        return;
+    }
+    client.reply().error(e);
+}
+
+/// Every guard in order; the first that objects wins.
+fn guards(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    const ORDER: &[fn(&mut Ctx<'_>) -> Result<(), Error>] =
+        &[authenticated, memory, disk, subscribed, loading];
+    if ctx.client.has(ClientFlags::MASTER | ClientFlags::FAKE) {
+        // The stream of the master, the AOF and scripts were checked where they come from.
+        return Ok(());
+    }
+    ORDER.iter().try_for_each(|g| g(ctx))
+}
+
+fn authenticated(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    if ctx.client.has(ClientFlags::UNAUTHENTICATED) && !ctx.command.flags.contains(F::NO_AUTH) {
+        return Err(Error::new("NOAUTH Authentication required."));
+    }
+    Ok(())
+}
+
+/// Over `maxmemory`: evicts, and refuses what may need more when that was not enough.
+fn memory(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    if !ctx.server.state.contains(ServerState::MAXMEMORY) {
+        return Ok(());
+    }
+    let enough = ctx.server.free_memory();
+    let denied = ctx.command.flags.contains(F::DENYOOM)
+        || ctx.command.name == "exec" && multi::queue_may_need_memory(ctx);
+    if !enough && denied {
+        return Err(Error::new(
+            "OOM command not allowed when used memory > 'maxmemory'.",
+        ));
+    }
+    Ok(())
+}
+
+/// Background saving failed: writes are refused so that the operator notices (`stop-writes-on-bgsave-error`).
+fn disk(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    if !ctx.server.state.contains(ServerState::DISK_ERROR) {
+        return Ok(());
+    }
+    let writes = ctx.command.flags.contains(F::WRITE) || ctx.command.name == "ping";
+    if writes {
+        Err(ctx.server.disk_error())
+    } else {
+        Ok(())
+    }
+}
+
+/// A RESP2 client in subscriber mode may only manage its subscriptions.
+fn subscribed(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    const ALLOWED: [&str; 9] = [
+        "ping",
+        "quit",
+        "reset",
+        "subscribe",
+        "unsubscribe",
+        "psubscribe",
+        "punsubscribe",
+        "ssubscribe",
+        "sunsubscribe",
+    ];
+    let resp2 = ctx.client.proto == crate::resp::Protocol::Resp2;
+    if ctx.client.has(ClientFlags::PUBSUB) && resp2 && !ALLOWED.contains(&ctx.command.name) {
+        let name = ctx.command.name;
+        return Err(Error::text(format!(
+            "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
+        )));
+    }
+    Ok(())
+}
+
+fn loading(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    if ctx.server.state.contains(ServerState::LOADING) && !ctx.command.flags.contains(F::LOADING) {
+        return Err(Error::new("LOADING Redis is loading the dataset in memory"));
+    }
+    Ok(())
+}

@@ -1,0 +1,159 @@
+//! One connection: TCP or unix socket, non-blocking.
+
+use mio::net::{TcpStream, UnixStream};
+use std::fmt;
+use std::io::{self, IoSlice, Read, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsRawFd, RawFd};
+
+/// A client's connection; `None` for the clients the server makes for itself (AOF, scripts).
+#[derive(Debug)]
+pub enum Conn {
+    /// Over TCP.
+    Tcp(TcpStream),
+    /// Over a unix socket.
+    Unix(UnixStream),
+    /// None at all.
+    None,
+}
+
+/// The address of a peer, as CLIENT LIST prints it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PeerName {
+    /// `ip:port`, IPv6 in brackets.
+    Ip(SocketAddr),
+    /// `path:0`
+    Unix(Box<str>),
+    /// No address.
+    None,
+}
+
+impl fmt::Display for PeerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PeerName::Ip(a) => match mapped(a.ip()) {
+                IpAddr::V4(ip) => write!(f, "{ip}:{}", a.port()),
+                IpAddr::V6(ip) => write!(f, "[{ip}]:{}", a.port()),
+            },
+            PeerName::Unix(p) => write!(f, "{p}:0"),
+            PeerName::None => f.write_str("?:0"),
+        }
+    }
+}
+
+fn mapped(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(ip, IpAddr::V4),
+        v4 => v4,
+    }
+}
+
+impl PeerName {
+    /// True for a peer on this machine: loopback or a unix socket.
+    pub fn is_local(&self) -> bool {
+        match self {
+            PeerName::Ip(a) => mapped(a.ip()).is_loopback(),
+            PeerName::Unix(_) => true,
+            PeerName::None => true,
+        }
+    }
+}
+
+impl Conn {
+    /// Reads what is there, at most `room` bytes, to the end of `buf`. `Ok(0)` is the end of the stream.
+    pub fn read_to(&mut self, buf: &mut Vec<u8>, room: usize) -> io::Result<usize> {
+        let old = buf.len();
+        if buf.capacity() - old < room {
+            buf.reserve(room);
+        }
+        // `take` + `read_to_end` would loop until would-block; one read is what we want, so the room is made initialised.
+        let n = crate::sys::io::read_spare(self.raw_fd(), buf, room)?;
+        debug_assert_eq!(buf.len(), old + n);
+        Ok(n)
+    }
+
+    /// Writes some of `bytes`.
+    #[inline]
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Conn::Tcp(s) => s.write(bytes),
+            Conn::Unix(s) => s.write(bytes),
+            Conn::None => Ok(bytes.len()),
+        }
+    }
+
+    /// Writes some of the slices.
+    pub fn write_slices(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Conn::Tcp(s) => s.write_vectored(slices),
+            Conn::Unix(s) => s.write_vectored(slices),
+            Conn::None => Ok(slices.iter().map(|s| s.len()).sum()),
+        }
+    }
+
+    /// Reads into `buf`.
+    pub fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Conn::Tcp(s) => s.read(buf),
+            Conn::Unix(s) => s.read(buf),
+            Conn::None => Ok(0),
+        }
+    }
+
+    /// The descriptor, -1 for none.
+    #[inline]
+    pub fn raw_fd(&self) -> RawFd {
+        match self {
+            Conn::Tcp(s) => s.as_raw_fd(),
+            Conn::Unix(s) => s.as_raw_fd(),
+            Conn::None => -1,
+        }
+    }
+
+    /// True when there is no socket.
+    pub fn is_none(&self) -> bool {
+        matches!(self, Conn::None)
+    }
+
+    /// The peer's address.
+    pub fn peer(&self) -> PeerName {
+        match self {
+            Conn::Tcp(s) => s.peer_addr().map_or(PeerName::None, PeerName::Ip),
+            Conn::Unix(s) => PeerName::Unix(
+                s.local_addr()
+                    .ok()
+                    .and_then(|a| a.as_pathname().map(|p| p.to_string_lossy().into()))
+                    .unwrap_or_default(),
+            ),
+            Conn::None => PeerName::None,
+        }
+    }
+
+    /// Our address.
+    pub fn local(&self) -> PeerName {
+        match self {
+            Conn::Tcp(s) => s.local_addr().map_or(PeerName::None, PeerName::Ip),
+            Conn::Unix(_) => self.peer(),
+            Conn::None => PeerName::None,
+        }
+    }
+
+    /// Prepares a fresh connection: no delay, and keepalive probes every `keepalive_s` seconds (0: none).
+    pub fn configure(&self, keepalive_s: u32) -> io::Result<()> {
+        let Conn::Tcp(s) = self else { return Ok(()) };
+        s.set_nodelay(true)?;
+        if keepalive_s > 0 {
+            let sock = socket2::SockRef::from(s);
+            let secs = std::time::Duration::from_secs(u64::from(keepalive_s));
+            // As upstream: probe after the interval, then three times within it.
+            let each = (secs / 3).max(std::time::Duration::from_secs(1));
+            sock.set_tcp_keepalive(
+                &socket2::TcpKeepalive::new()
+                    .with_time(secs)
+                    .with_interval(each)
+                    .with_retries(3),
+            )?;
+        }
+        Ok(())
+    }
+}

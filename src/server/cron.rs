@@ -1,0 +1,74 @@
+//! What is done `hz` times a second. Nothing here is proportional to clients or keys: walks go on where they stopped.
+
+use super::Server;
+use crate::client::ClientFlags;
+
+impl Server {
+    /// One tick of cron.
+    pub fn cron(&mut self) {
+        self.cron_loops += 1;
+        self.sample_rates();
+        self.note_memory();
+        self.clients_cron();
+    }
+
+    fn sample_rates(&mut self) {
+        // Every 100 ms or so, whatever hz is.
+        let every = (self.config.hz.max(1) as u64 / 10).max(1);
+        if self.cron_loops.is_multiple_of(every) {
+            let values = [self.stats.commands, self.stats.net_in, self.stats.net_out];
+            for (rate, v) in self.stats.rates.iter_mut().zip(values) {
+                rate.sample(v, self.clock.now_ms);
+            }
+        }
+    }
+
+    fn note_memory(&mut self) {
+        let used = self.used_memory();
+        if used > self.stats.peak_memory {
+            self.stats.peak_memory = used;
+            self.stats.peak_memory_s = self.clock.now_s();
+        }
+    }
+
+    /// Looks at a few clients each tick, all of them about once a second: idle ones are closed (`timeout`).
+    fn clients_cron(&mut self) {
+        let per_tick = (self.clients.len() / self.config.hz.max(1) as usize)
+            .max(5)
+            .min(self.clients.len());
+        let bound = self.clients.slot_bound();
+        let mut slot = self.queues.cron_slot;
+        for _ in 0..per_tick {
+            let mut tried = 0;
+            let h = loop {
+                slot = if slot + 1 >= bound { 0 } else { slot + 1 };
+                tried += 1;
+                match self.clients.at_slot(slot) {
+                    Some(h) => break Some(h),
+                    None if tried > bound => break None,
+                    None => {}
+                }
+            };
+            let Some(h) = h else { break };
+            self.client_cron(h);
+        }
+        self.queues.cron_slot = slot;
+    }
+
+    fn client_cron(&mut self, h: crate::client::ClientRef) {
+        let Some(mut c) = self.clients.take(h) else {
+            return;
+        };
+        let idle = self.clock.now_s() - c.last_interaction_s;
+        let exempt =
+            ClientFlags::REPLICA | ClientFlags::MASTER | ClientFlags::BLOCKED | ClientFlags::PUBSUB;
+        if self.config.timeout > 0 && idle > i64::from(self.config.timeout) && !c.has(exempt) {
+            log::debug!("Closing idle client");
+            self.close_soon(&mut c);
+        }
+        if !c.out.is_empty() {
+            self.check_output_limit(&mut c);
+        }
+        self.clients.put_back(c);
+    }
+}

@@ -1,0 +1,88 @@
+//! The loop: wait, serve what is ready, write, close.
+
+use super::input::{self, Scratch};
+use super::{Server, shutdown};
+use crate::client::ClientRef;
+use crate::net::{Readiness, Token};
+use std::time::Duration;
+
+impl Server {
+    /// Runs until a shutdown is done. Returns the process' exit code.
+    pub fn run(&mut self) -> i32 {
+        let mut scratch = Scratch::default();
+        let mut batch = Vec::new();
+        let mut next_cron_ms = self.clock.now_ms;
+        loop {
+            if let Some(code) = self.shutdown.done() {
+                return code;
+            }
+            let timeout = self.wait_time(next_cron_ms);
+            batch.clear();
+            if let Err(e) = self.poller.wait(Some(timeout), &mut batch) {
+                log::error!("Waiting for events failed: {e}");
+                return 1;
+            }
+            self.clock.resync();
+            self.serve(&batch, &mut scratch);
+            if self.clock.now_ms >= next_cron_ms {
+                self.cron();
+                next_cron_ms = self.clock.now_ms + 1000 / i64::from(self.config.hz.max(1));
+            }
+            shutdown::on_signal(self);
+            self.before_sleep(&mut scratch);
+        }
+    }
+
+    /// How long to wait: not at all while there is work, else until cron or the first deadline.
+    fn wait_time(&self, next_cron_ms: i64) -> Duration {
+        let q = &self.queues;
+        if !(q.read.is_empty() && q.accept.is_empty() && q.resumed.is_empty()) {
+            return Duration::ZERO;
+        }
+        let first = q
+            .deadlines
+            .first()
+            .map_or(i64::MAX, |d| d.0)
+            .min(next_cron_ms);
+        Duration::from_millis((first - self.clock.now_ms).max(0) as u64)
+    }
+
+    fn serve(&mut self, batch: &[Readiness], scratch: &mut Scratch) {
+        // Those left over from the last turn come first, then what is ready now.
+        for h in std::mem::take(&mut self.queues.read) {
+            input::on_readable(self, h, scratch);
+        }
+        for i in std::mem::take(&mut self.queues.accept) {
+            self.accept_some(i);
+        }
+        for r in batch {
+            match r.token {
+                Token::Client { slot, generation } => {
+                    self.serve_client(ClientRef { slot, generation }, r, scratch)
+                }
+                Token::Listener(i) => self.accept_some(i),
+                Token::Wake | Token::Other(_) => {}
+            }
+        }
+    }
+
+    fn serve_client(&mut self, h: ClientRef, r: &Readiness, scratch: &mut Scratch) {
+        use crate::client::ClientFlags as F;
+        if r.writable && self.clients.get(h).is_some_and(|c| c.has(F::WRITE_BLOCKED)) {
+            self.write_client(h);
+        }
+        // On the ready list already: its turn comes.
+        if r.readable && self.clients.get(h).is_some_and(|c| !c.has(F::READ_QUEUED)) {
+            input::on_readable(self, h, scratch);
+        }
+    }
+
+    /// The end of a turn: unparked clients go on, replies are written, marked clients closed.
+    fn before_sleep(&mut self, scratch: &mut Scratch) {
+        for h in std::mem::take(&mut self.queues.resumed) {
+            input::resume(self, h, scratch);
+        }
+        self.write_pending();
+        self.close_marked();
+    }
+}

@@ -1,0 +1,336 @@
+//! From readable bytes to executed commands.
+//!
+//! Bytes are read into one buffer shared by all clients; a client owns input only while a command of its is incomplete or it is
+//! parked. The complete commands at hand are parsed first (up to [`AHEAD`]), their keys hashed and prefetched, then they run
+//! in order: on a pipeline the memory latencies of the lookups overlap.
+
+use super::Server;
+use crate::client::{Client, ClientFlags, ClientRef, CommandId};
+use crate::ds::hash::hash;
+use crate::exec::dispatch::dispatch;
+use crate::resp::parse::{Limits, Parser, ProtocolError, Step};
+use crate::resp::{ArgRange, Args};
+use std::io;
+use std::sync::Arc;
+
+/// Commands of one client parsed ahead.
+const AHEAD: usize = 32;
+/// Bytes read at once. A read that fills this puts the client back on the ready list, so others get their turn.
+const READ_SIZE: usize = 64 * 1024;
+
+/// Buffers shared by all clients; taken out of the loop while one is served.
+#[derive(Default)]
+pub struct Scratch {
+    buf: Vec<u8>,
+    ranges: Vec<ArgRange>,
+    big: Vec<Arc<Vec<u8>>>,
+    batch: Vec<Ahead>,
+}
+
+/// One command parsed ahead.
+struct Ahead {
+    /// Where it begins and ends in the buffer.
+    start: usize,
+    end: usize,
+    /// Its ranges and big arguments: up to these indices, from where the previous one's ended.
+    ranges_end: usize,
+    big_end: usize,
+    id: Option<CommandId>,
+    first_hash: Option<u64>,
+}
+
+/// What a read came to.
+enum Read {
+    /// There may be more.
+    More,
+    /// Drained.
+    Drained,
+    /// The peer is gone.
+    Closed,
+}
+
+/// Serves a readable client.
+pub fn on_readable(server: &mut Server, handle: ClientRef, scratch: &mut Scratch) {
+    let Some(mut client) = server.clients.take(handle) else {
+        return;
+    };
+    client.flags.remove(ClientFlags::READ_QUEUED);
+    if client.has(ClientFlags::CLOSE_ASAP) {
+        return server.clients.put_back(client);
+    }
+    let read = read_some(server, &mut client, scratch);
+    match read {
+        Read::Closed => server.close_soon(&mut client),
+        Read::More if !client.has(ClientFlags::READ_QUEUED) => {
+            client.flags.insert(ClientFlags::READ_QUEUED);
+            server.queues.read.push(handle);
+        }
+        _ => {}
+    }
+    server.clients.put_back(client);
+}
+
+/// Goes on with the buffered input of a client that was parked or paused.
+pub fn resume(server: &mut Server, handle: ClientRef, scratch: &mut Scratch) {
+    let Some(mut client) = server.clients.take(handle) else {
+        return;
+    };
+    client.flags.remove(ClientFlags::RESUMED);
+    if !client.query.is_empty() {
+        let mut buf = std::mem::take(&mut client.query);
+        let used = run_buffer(server, &mut client, &mut buf, scratch);
+        keep_rest(&mut client, buf, used);
+    }
+    server.finish_turn_of(&mut client);
+    server.clients.put_back(client);
+}
+
+fn read_some(server: &mut Server, client: &mut Client, scratch: &mut Scratch) -> Read {
+    if let Some((v, lacks)) = client.parser.filling() {
+        let r = client.conn.read_to(v, lacks);
+        let state = note_read(server, client, r, lacks);
+        // The bytes went into the argument itself; only when it is whole there is something to run.
+        if client.parser.filling().is_some_and(|(_, lacks)| lacks == 0)
+            && !matches!(state, Read::Closed)
+        {
+            let mut buf = std::mem::take(&mut client.query);
+            let used = run_buffer(server, client, &mut buf, scratch);
+            keep_rest(client, buf, used);
+            server.finish_turn_of(client);
+        }
+        // A filled argument says nothing about what follows it.
+        return if matches!(state, Read::Closed) {
+            state
+        } else {
+            Read::More
+        };
+    }
+    let own = !client.query.is_empty();
+    let mut buf = if own {
+        std::mem::take(&mut client.query)
+    } else {
+        std::mem::take(&mut scratch.buf)
+    };
+    let before = buf.len();
+    let r = client.conn.read_to(&mut buf, READ_SIZE);
+    let state = note_read(server, client, r, READ_SIZE);
+    let used = if buf.len() > before {
+        run_buffer(server, client, &mut buf, scratch)
+    } else {
+        0
+    };
+    if own {
+        keep_rest(client, buf, used);
+    } else {
+        if used < buf.len() {
+            client.query = buf[used..].to_vec();
+        }
+        buf.clear();
+        scratch.buf = buf;
+    }
+    if client.query.len() > server.config.client_query_buffer_limit as usize {
+        log::warn!(
+            "Closing client that reached max query buffer length: id={} addr={}",
+            client.id,
+            client.addr()
+        );
+        server.stats.query_buffer_limit_disconnections += 1;
+        return Read::Closed;
+    }
+    server.finish_turn_of(client);
+    state
+}
+
+/// Keeps the unprocessed rest of a client's own buffer; an empty one is given back to the allocator.
+fn keep_rest(client: &mut Client, mut buf: Vec<u8>, used: usize) {
+    if used == buf.len() {
+        client.query = Vec::new();
+        return;
+    }
+    buf.drain(..used);
+    // Room for a read that came in vain is not kept.
+    if buf.capacity() > 2 * buf.len() + READ_SIZE {
+        buf.shrink_to(buf.len());
+    }
+    client.query = buf;
+}
+
+fn note_read(server: &mut Server, client: &mut Client, r: io::Result<usize>, room: usize) -> Read {
+    match r {
+        Ok(0) => Read::Closed,
+        Ok(n) => {
+            server.stats.reads += 1;
+            server.stats.net_in += n as u64;
+            client.net_in += n as u64;
+            client.last_interaction_s = server.clock.now_s();
+            if n < room { Read::Drained } else { Read::More }
+        }
+        Err(e) if e.kind() == io::ErrorKind::WouldBlock => Read::Drained,
+        Err(e) if e.kind() == io::ErrorKind::Interrupted => Read::More,
+        Err(e) => {
+            log::debug!("Reading from client: {e}");
+            Read::Closed
+        }
+    }
+}
+
+/// Runs the commands at the start of `buf` and returns how many bytes were used. `buf` may lose its end to a long argument.
+fn run_buffer(
+    server: &mut Server,
+    client: &mut Client,
+    buf: &mut Vec<u8>,
+    scratch: &mut Scratch,
+) -> usize {
+    let mut pos = 0;
+    while !client.has(ClientFlags::HALTED) {
+        let error = parse_ahead(server, client, buf, pos, scratch);
+        if scratch.batch.is_empty() && error.is_none() {
+            break;
+        }
+        server.clock.tick();
+        let before = pos;
+        pos = run_batch(server, client, buf, pos, scratch);
+        let halted_early = scratch.batch.last().is_some_and(|last| last.end != pos);
+        if halted_early {
+            // What was parsed beyond is parsed again later.
+            client.parser = restart(std::mem::take(&mut client.parser), buf);
+            break;
+        }
+        if let Some(e) = error
+            && !client.has(ClientFlags::HALTED)
+        {
+            protocol_error(server, client, &buf[pos..], e);
+            pos = buf.len();
+            break;
+        }
+        if pos == before {
+            break;
+        }
+    }
+    scratch.ranges.clear();
+    scratch.big.clear();
+    scratch.batch.clear();
+    pos
+}
+
+/// Parses up to [`AHEAD`] commands from `pos` on, and warms the cache for their keys.
+fn parse_ahead(
+    server: &Server,
+    client: &mut Client,
+    buf: &mut Vec<u8>,
+    pos: usize,
+    scratch: &mut Scratch,
+) -> Option<ProtocolError> {
+    let authenticated = !client.has(ClientFlags::UNAUTHENTICATED);
+    let limits = Limits {
+        max_bulk: server.config.proto_max_bulk_len as i64,
+        authenticated,
+    };
+    // AUTH changes what may follow it.
+    let ahead = if authenticated { AHEAD } else { 1 };
+    scratch.batch.clear();
+    scratch.ranges.clear();
+    scratch.big.clear();
+    let mut at = pos;
+    let mut error = None;
+    while scratch.batch.len() < ahead {
+        let r0 = scratch.ranges.len();
+        match client
+            .parser
+            .parse(&buf[at..], &mut scratch.ranges, &mut scratch.big, &limits)
+        {
+            Ok(Step::Complete(n)) => {
+                let args = Args::new(&buf[at..at + n], &scratch.ranges[r0..], &[]);
+                let id = if args.is_empty()
+                    || scratch.big.len() > scratch.batch.last().map_or(0, |b| b.big_end)
+                {
+                    None
+                } else {
+                    server.registry.resolve(&args).ok()
+                };
+                let first_hash = id
+                    .filter(|i| server.first_key_at_1[i.index()])
+                    .map(|_| hash(args.at(1)));
+                let item = Ahead {
+                    start: at,
+                    end: at + n,
+                    ranges_end: scratch.ranges.len(),
+                    big_end: scratch.big.len(),
+                    id,
+                    first_hash,
+                };
+                scratch.batch.push(item);
+                at += n;
+            }
+            Ok(Step::Incomplete) => break,
+            Ok(Step::Filling(n)) => {
+                buf.truncate(at + n);
+                break;
+            }
+            Err(e) => {
+                error = Some(e);
+                break;
+            }
+        }
+    }
+    if scratch.batch.len() > 1 {
+        prefetch(server, client, scratch);
+    }
+    error
+}
+
+/// Touches the buckets of all keys, then the entries, so that the misses of a pipeline overlap.
+fn prefetch(server: &Server, client: &Client, scratch: &Scratch) {
+    let keys = &server.ks.dbs[client.db as usize].keys;
+    let hashes = || scratch.batch.iter().filter_map(|a| a.first_hash);
+    hashes().for_each(|h| keys.prefetch_bucket(h));
+    hashes().for_each(|h| keys.prefetch_item(h));
+}
+
+/// Runs the batch in order until the client is halted; returns where the first command not run begins.
+fn run_batch(
+    server: &mut Server,
+    client: &mut Client,
+    buf: &[u8],
+    mut pos: usize,
+    scratch: &mut Scratch,
+) -> usize {
+    let (mut r0, mut b0) = (0, 0);
+    for a in &scratch.batch {
+        if client.has(ClientFlags::HALTED) {
+            return pos;
+        }
+        let args = Args::new(
+            &buf[a.start..a.end],
+            &scratch.ranges[r0..a.ranges_end],
+            &scratch.big[b0..a.big_end],
+        );
+        if !args.is_empty() {
+            dispatch(server, client, args, a.id, a.first_hash);
+        }
+        (r0, b0, pos) = (a.ranges_end, a.big_end, a.end);
+    }
+    pos
+}
+
+/// A fresh parser; a long argument that was being filled goes back to the end of the buffer.
+fn restart(mut old: Parser, buf: &mut Vec<u8>) -> Parser {
+    if let Some((v, _)) = old.filling() {
+        buf.extend_from_slice(v);
+    }
+    Parser::new()
+}
+
+fn protocol_error(server: &mut Server, client: &mut Client, rest: &[u8], e: ProtocolError) {
+    let sample = String::from_utf8_lossy(&rest[..rest.len().min(128)])
+        .escape_debug()
+        .to_string();
+    log::debug!(
+        "Protocol error ({e}) from client: id={} addr={}. Query buffer during protocol error: '{sample}'",
+        client.id,
+        client.addr()
+    );
+    server.errors.count(b"ERR");
+    client.reply().error_bytes(&e.wire());
+    client.flags.insert(ClientFlags::CLOSE_AFTER_REPLY);
+}

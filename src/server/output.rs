@@ -1,0 +1,170 @@
+//! Writing replies, and closing connections: both happen at the end of a turn, never in the middle of a command.
+
+use super::Server;
+use crate::client::{Client, ClientFlags, ClientRef};
+use std::io;
+
+/// Output buffers kept for the next replies.
+const SPARE_BUFFERS: usize = 64;
+/// A buffer that grew beyond this (bytes) is not kept.
+const SPARE_MAX: usize = 64 * 1024;
+
+impl Server {
+    /// After a client was served: puts it on the list of writers when it has replies.
+    #[inline]
+    pub fn finish_turn_of(&mut self, client: &mut Client) {
+        if !client.out.is_empty() {
+            self.queue_write(client);
+        } else if client.has(ClientFlags::CLOSE_AFTER_REPLY) {
+            self.close_soon(client);
+        }
+    }
+
+    /// Puts a client on the list of writers.
+    #[inline]
+    pub fn queue_write(&mut self, client: &mut Client) {
+        if !client.has(ClientFlags::PENDING_WRITE | ClientFlags::WRITE_BLOCKED | ClientFlags::FAKE)
+        {
+            client.flags.insert(ClientFlags::PENDING_WRITE);
+            self.queues.write.push(client.handle);
+        }
+    }
+
+    /// Marks a client to be closed at the end of the tick.
+    pub fn close_soon(&mut self, client: &mut Client) {
+        if !client.has(ClientFlags::CLOSE_ASAP) {
+            client.flags.insert(ClientFlags::CLOSE_ASAP);
+            self.queues.close.push(client.handle);
+        }
+    }
+
+    /// Writes once for every client that has replies.
+    pub fn write_pending(&mut self) {
+        let mut list = std::mem::take(&mut self.queues.write);
+        for h in list.drain(..) {
+            self.write_client(h);
+        }
+        if self.queues.write.is_empty() {
+            self.queues.write = list;
+        }
+    }
+
+    /// Writes what one client has pending, as far as its socket takes it.
+    pub fn write_client(&mut self, h: ClientRef) {
+        let Some(mut client) = self.clients.take(h) else {
+            return;
+        };
+        client
+            .flags
+            .remove(ClientFlags::PENDING_WRITE | ClientFlags::WRITE_BLOCKED);
+        if !client.has(ClientFlags::CLOSE_ASAP) {
+            self.write_out(&mut client);
+        }
+        self.clients.put_back(client);
+    }
+
+    fn write_out(&mut self, client: &mut Client) {
+        while !client.out.is_empty() {
+            let wanted = client.out.pending();
+            let r = match client.out.single() {
+                Some(bytes) => client.conn.write(bytes),
+                None => {
+                    let (slices, n) = client.out.slices();
+                    client.conn.write_slices(&slices[..n])
+                }
+            };
+            match r {
+                Ok(n) => {
+                    self.stats.writes += 1;
+                    self.stats.net_out += n as u64;
+                    client.net_out += n as u64;
+                    let whole = client.out.single().is_some();
+                    client.out.advance(n);
+                    if n < wanted && whole {
+                        client.flags.insert(ClientFlags::WRITE_BLOCKED);
+                        break;
+                    }
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    client.flags.insert(ClientFlags::WRITE_BLOCKED);
+                    break;
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => {
+                    log::debug!("Error writing to client: {e}");
+                    return self.close_soon(client);
+                }
+            }
+        }
+        if client.out.is_empty() {
+            self.recycle_out(client);
+            if client.has(ClientFlags::CLOSE_AFTER_REPLY) {
+                self.close_soon(client);
+            }
+        } else {
+            self.check_output_limit(client);
+        }
+    }
+
+    /// An idle client keeps no output buffer: its room serves the next reply of anybody.
+    fn recycle_out(&mut self, client: &mut Client) {
+        if let Some(room) = client.out.take_room()
+            && room.capacity() <= SPARE_MAX
+            && self.queues.spare_out.len() < SPARE_BUFFERS
+        {
+            self.queues.spare_out.push(room);
+        }
+    }
+
+    /// Closes a client whose output buffer passed its hard limit, or its soft limit for too long.
+    pub fn check_output_limit(&mut self, client: &mut Client) {
+        if client.has(ClientFlags::FAKE | ClientFlags::CLOSE_ASAP | ClientFlags::MASTER) {
+            return;
+        }
+        let class = if client.has(ClientFlags::REPLICA) {
+            1
+        } else if client.has(ClientFlags::PUBSUB) {
+            2
+        } else {
+            0
+        };
+        let limit = self.config.client_output_buffer_limit[class];
+        let held = client.out.pending() as u64;
+        let hard = limit.hard_bytes > 0 && held >= limit.hard_bytes;
+        let soft = limit.soft_bytes > 0 && held >= limit.soft_bytes;
+        let now = self.clock.now_s();
+        let mut too_long = false;
+        if soft {
+            if client.soft_limit_since_s == 0 {
+                client.soft_limit_since_s = now;
+            }
+            too_long = now - client.soft_limit_since_s > limit.soft_seconds as i64;
+        } else {
+            client.soft_limit_since_s = 0;
+        }
+        if hard || too_long {
+            log::warn!(
+                "Client id={} addr={} scheduled to be closed ASAP for overcoming of output buffer limits.",
+                client.id,
+                client.addr()
+            );
+            self.stats.output_buffer_limit_disconnections += 1;
+            self.close_soon(client);
+        }
+    }
+
+    /// Closes every client that was marked.
+    pub fn close_marked(&mut self) {
+        while let Some(h) = self.queues.close.pop() {
+            if let Some(mut client) = self.clients.remove(h) {
+                self.forget(&mut client);
+            }
+        }
+    }
+
+    /// Undoes every trace of a client in the other rooms and closes its connection.
+    fn forget(&mut self, client: &mut Client) {
+        crate::exec::multi::unwatch(self, client);
+        let _ = self.poller.remove_conn(&mut client.conn);
+    }
+}

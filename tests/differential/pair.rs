@@ -194,7 +194,9 @@ impl Pair {
                 b"HGETALL" => compare::pairs(&a) == compare::pairs(&b),
                 _ => a == b,
             };
-            if !same {
+            let asked: Vec<Vec<u8>> = read.iter().map(|arg| arg.to_vec()).collect();
+            let excused = || !self.same && known::reply(&Asked::new(&asked), &a, &b, self.reference_version).is_some();
+            if !same && !excused() {
                 return Some((String::from_utf8_lossy(read[0]).into(), a, b));
             }
         }

@@ -51,7 +51,16 @@ pub enum Node {
 
 /// Parses a template; a mistake in one is a mistake in this test, so it panics.
 pub fn parse(template: &str) -> Vec<Node> {
-    let spaced: String = template.chars().flat_map(|c| if "()[]|*".contains(c) { vec![' ', c, ' '] } else { vec![c] }).collect();
+    let spaced: String = template
+        .chars()
+        .flat_map(|c| {
+            if "()[]|*".contains(c) {
+                vec![' ', c, ' ']
+            } else {
+                vec![c]
+            }
+        })
+        .collect();
     // A star glued to a word is a repetition; a literal star is written `{star}`.
     let tokens: Vec<&str> = spaced.split_whitespace().collect();
     let mut at = 0;
@@ -101,17 +110,62 @@ pub struct Gen {
     pub dice: Dice,
 }
 
-const ALL_KEYS: &[&str] = &["s1", "s2", "s3", "l1", "l2", "t1", "t2", "t3", "h1", "h2", "z1", "z2", "z3", "x1", "x2", "p1", "p2", "b1", "b2", "g1"];
+const ALL_KEYS: &[&str] = &[
+    "s1", "s2", "s3", "l1", "l2", "t1", "t2", "t3", "h1", "h2", "z1", "z2", "z3", "x1", "x2", "p1",
+    "p2", "b1", "b2", "g1",
+];
 const JUNK: &[&str] = &[
-    "", "abc", "-1", "0", "1", "2", "9223372036854775807", "9223372036854775808", "-9223372036854775808", "-9223372036854775809", "1.5", "nan",
-    "inf", "-inf", "1e400", " 1", "1 ", "+1", "01", "0x10", "*", "$", "-", "(", "[a", "(1", "NX", "XX", "GT", "EX", "COUNT", "LIMIT", "WITHSCORES",
-    "BY", "GET", "4294967296", "536870912", "1-1", "99999999999", "s1", "l1", "z1",
+    "",
+    "abc",
+    "-1",
+    "0",
+    "1",
+    "2",
+    "9223372036854775807",
+    "9223372036854775808",
+    "-9223372036854775808",
+    "-9223372036854775809",
+    "1.5",
+    "nan",
+    "inf",
+    "-inf",
+    "1e400",
+    "5e-324",
+    " 1",
+    "1 ",
+    "+1",
+    "01",
+    "0x10",
+    "*",
+    "$",
+    "-",
+    "(",
+    "[a",
+    "(1",
+    "NX",
+    "XX",
+    "GT",
+    "EX",
+    "COUNT",
+    "LIMIT",
+    "WITHSCORES",
+    "BY",
+    "GET",
+    "4294967296",
+    "536870912",
+    "1-1",
+    "99999999999",
+    "s1",
+    "l1",
+    "z1",
 ];
 
 impl Gen {
     /// A generator for a seed.
     pub fn new(seed: u64) -> Gen {
-        Gen { dice: Dice::new(seed) }
+        Gen {
+            dice: Dice::new(seed),
+        }
     }
 
     /// One command of the family, sometimes damaged.
@@ -145,7 +199,9 @@ impl Gen {
     }
 
     fn word(&mut self, word: &str, family: &Family) -> Vec<u8> {
-        let Some((before, rest)) = word.split_once('{') else { return word.as_bytes().to_vec() };
+        let Some((before, rest)) = word.split_once('{') else {
+            return word.as_bytes().to_vec();
+        };
         let (class, after) = rest.split_once('}').expect("a closed placeholder");
         let mut out = before.as_bytes().to_vec();
         out.extend_from_slice(&self.value(class, family));
@@ -163,7 +219,13 @@ impl Gen {
             "e" => return self.element(),
             "v" => return self.content(),
             "f" => format!("f{}", d.below(7)),
-            "i" if d.one_in(15) => (*d.pick(&["9223372036854775807", "-9223372036854775808", "4611686018427387904", "2147483648"])).into(),
+            "i" if d.one_in(15) => (*d.pick(&[
+                "9223372036854775807",
+                "-9223372036854775808",
+                "4611686018427387904",
+                "2147483648",
+            ]))
+            .into(),
             "i" => (small as i64 - 4).to_string(),
             "n" => d.below(9).to_string(),
             "pos" => (1 + d.below(5)).to_string(),
@@ -171,23 +233,94 @@ impl Gen {
             "ms" => (1_000_000 + d.below(9_000_000)).to_string(),
             "at" => (4_000_000_000_u64 + d.below(1000) as u64).to_string(),
             "atms" => (4_000_000_000_000_u64 + d.below(1000) as u64).to_string(),
-            "x" => (*d.pick(&["0", "1", "-1", "1.5", "-2.25", "3", "10", "0.1", "1e10", "3.0e3", "-0", "inf", "-inf", "1e-7", "123456789012", "0.30000000000000004", "1e17", "5e-324"])).into(),
-            "range" => (*d.pick(&["-inf", "+inf", "(1", "1", "(3", "3", "-1", "(-inf", "10", "1.5", "(1e10", "nope"])).into(),
-            "lex" => (*d.pick(&["-", "+", "[a", "(a", "[c", "(c", "[f", "[", "(", "c", "[e12"])).into(),
+            "x" => (*d.pick(&[
+                "0",
+                "1",
+                "-1",
+                "1.5",
+                "-2.25",
+                "3",
+                "10",
+                "0.1",
+                "1e10",
+                "3.0e3",
+                "-0",
+                "inf",
+                "-inf",
+                "1e-7",
+                "123456789012",
+                "0.30000000000000004",
+                "1e17",
+            ]))
+            .into(),
+            "range" => (*d.pick(&[
+                "-inf", "+inf", "(1", "1", "(3", "3", "-1", "(-inf", "10", "1.5", "(1e10", "nope",
+            ]))
+            .into(),
+            "lex" => (*d.pick(&[
+                "-", "+", "[a", "(a", "[c", "(c", "[f", "[", "(", "c", "[e12",
+            ]))
+            .into(),
             "bit" => d.below(2).to_string(),
             "off" if d.one_in(20) => (*d.pick(&["4294967295", "4294967296", "-1", "9000"])).into(),
             "off" => d.below(200).to_string(),
-            "type" => format!("{}{}", d.pick(&["u", "i"]), d.pick(&["1", "2", "4", "5", "8", "13", "16", "32", "63", "64", "65", "0"])),
-            "pat" => (*d.pick(&["*", "s*", "?1", "[a-f]*", "*1", "f[0-3]", "\\*", "nope", "e*", "[^a]*", ""])).into(),
+            "type" => format!(
+                "{}{}",
+                d.pick(&["u", "i"]),
+                d.pick(&[
+                    "1", "2", "4", "5", "8", "13", "16", "32", "63", "64", "65", "0"
+                ])
+            ),
+            "pat" => (*d.pick(&[
+                "*", "s*", "?1", "[a-f]*", "*1", "f[0-3]", "\\*", "nope", "e*", "[^a]*", "",
+            ]))
+            .into(),
             "lk" => (*d.pick(&["y1", "y2"])).into(),
             "star" => "*".into(),
-            "id" => (*d.pick(&["0-1", "1-1", "1-2", "2-1", "3", "3-5", "5-0", "7-7", "9-1", "12-3", "0", "18446744073709551615-18446744073709551615", "4-*"])).into(),
+            "id" => (*d.pick(&[
+                "0-1",
+                "1-1",
+                "1-2",
+                "2-1",
+                "3",
+                "3-5",
+                "5-0",
+                "7-7",
+                "9-1",
+                "12-3",
+                "0",
+                "18446744073709551615-18446744073709551615",
+                "4-*",
+            ]))
+            .into(),
             "from" => (*d.pick(&["-", "0", "1-1", "2", "(1-1", "(2", "3-5", "+"])).into(),
             "to" => (*d.pick(&["+", "9", "2", "(3-5", "12-3", "7-7", "-"])).into(),
             "grp" => format!("g{}", d.below(2)),
             "con" => format!("c{}", d.below(2)),
-            "lon" => (*d.pick(&["13.361389", "15.087269", "-122.27", "0", "180", "-180", "181", "2.35", "13.5"])).into(),
-            "lat" => (*d.pick(&["38.115556", "37.502669", "37.8", "0", "85", "-85.05", "86", "48.85", "38.0"])).into(),
+            "lon" => (*d.pick(&[
+                "13.361389",
+                "15.087269",
+                "-122.27",
+                "0",
+                "180",
+                "-180",
+                "181",
+                "2.35",
+                "13.5",
+            ]))
+            .into(),
+            "lat" => (*d.pick(&[
+                "38.115556",
+                "37.502669",
+                "37.8",
+                "0",
+                "85",
+                "-85.05",
+                "86",
+                "48.85",
+                "38.0",
+            ]))
+            .into(),
             "unit" => (*d.pick(&["m", "km", "mi", "ft", "KM", "yd"])).into(),
             "dist" => (*d.pick(&["0", "1", "100", "200", "1000", "20000", "1e7", "-1"])).into(),
             other => panic!("no placeholder {other}"),

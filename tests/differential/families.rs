@@ -269,6 +269,50 @@ const TRANSACTIONS: &[&str] = &[
     "EXISTS",
 ];
 
+/// What came after 7.0; compared with a newer reference only.
+const NEWER: &[&str] = &[
+    "HSET {k} ({f} {v})* ({f} {v})*",
+    "HEXPIRE {k} ({ttl}|{i}) [NX|XX|GT|LT] FIELDS 1 {f}",
+    "HEXPIRE {k} {ttl} [NX|XX|GT|LT] FIELDS 2 {f} {f}",
+    "HPEXPIRE {k} ({ms}|0) [NX|XX|GT|LT] FIELDS {pos} {f}*",
+    "HEXPIREAT {k} ({at}|1) [NX|XX|GT|LT] FIELDS 1 {f}",
+    "HPEXPIREAT {k} ({atms}|1) [NX|XX|GT|LT] FIELDS 2 {f} {f}",
+    "HPERSIST {k} FIELDS 2 {f} {f}",
+    "HTTL {k} FIELDS 2 {f} {f}",
+    "HPTTL {k} FIELDS 1 {f}",
+    "HEXPIRETIME {k} FIELDS 2 {f} {f}",
+    "HPEXPIRETIME {k} FIELDS {pos} {f}*",
+    "HGETDEL {k} FIELDS 2 {f} {f}",
+    "HGETEX {k} [EX {ttl}|PX {ms}|EXAT {at}|PXAT {atms}|PERSIST] FIELDS 2 {f} {f}",
+    "HSETEX {k} [FNX|FXX] [EX {ttl}|PX {ms}|EXAT {at}|PXAT {atms}|KEEPTTL] FIELDS 2 {f} {v} {f} {v}",
+    "HGETALL {k}",
+    "HLEN {k}",
+    "HSCAN {k} 0 [NOVALUES]",
+    "HDEL {k} {f}",
+    "HINCRBY {k} {f} {i}",
+    "COPY {k} {k} REPLACE",
+    "RENAME {k} {k}",
+    "OBJECT ENCODING {k}",
+];
+
+/// Newer forms of older commands.
+const NEWER_FORMS: &[&str] = &[
+    "ZADD {k} ({x} {e})*",
+    "ZRANK {k} {e} [WITHSCORE]",
+    "ZREVRANK {k} {e} [WITHSCORE]",
+    "SET b1 {v}",
+    "SET b2 {v}",
+    "BITOP (DIFF|DIFF1|ANDOR|ONE) b1 b1 b2 [s1]",
+    "XADD x1 {id} f v",
+    "XREAD STREAMS x1 +",
+    "XGROUP CREATE x1 {grp} 0 MKSTREAM",
+    "XREADGROUP GROUP {grp} {con} STREAMS x1 >",
+    "XDELEX x1 [KEEPREF|DELREF|ACKED] IDS 2 {id} {id}",
+    "XACKDEL x1 {grp} [KEEPREF|DELREF|ACKED] IDS 1 {id}",
+    "XTRIM x1 MAXLEN {n} [KEEPREF|DELREF|ACKED]",
+    "EXPIRE {k} {ttl}",
+];
+
 const ROWS: &[(&str, &[&str], &[&str])] = &[
     ("strings", &["s1", "s2", "s3"], STRINGS),
     ("bits", &["b1", "b2", "s1"], BITS),
@@ -294,6 +338,29 @@ pub fn all() -> Vec<Family> {
             .is_none_or(|list| list.split(',').any(|item| item == name))
     };
     let rows = ROWS.iter().filter(|row| chosen(row.0));
+    build(rows)
+}
+
+/// The families that a reference newer than 7.0 also knows.
+pub fn newer() -> Vec<Family> {
+    build(
+        [
+            ("field expiry", ["h1", "h2"].as_slice(), NEWER),
+            ("newer forms", &["z1", "z2"], NEWER_FORMS),
+        ]
+        .iter(),
+    )
+}
+
+fn build<'a>(
+    rows: impl Iterator<
+        Item = &'a (
+            &'static str,
+            &'static [&'static str],
+            &'static [&'static str],
+        ),
+    >,
+) -> Vec<Family> {
     rows.map(|&(name, keys, templates)| Family {
         name,
         keys,

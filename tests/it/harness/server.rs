@@ -307,8 +307,15 @@ fn missing(name: &str) -> Option<PathBuf> {
     None
 }
 
+/// In PATH, or where `tests/setup` puts reference servers.
 fn in_path(name: &str) -> Option<PathBuf> {
-    std::env::split_paths(&std::env::var_os("PATH")?)
+    let fetched = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .parent()
+        .map(|target| target.join("reference/bin"));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    fetched
+        .into_iter()
+        .chain(std::env::split_paths(&path))
         .map(|dir| dir.join(name))
         .find(|path| path.is_file())
 }

@@ -9,7 +9,7 @@ use super::tree::{Position, Tree};
 /// How many members ahead blocks are asked for.
 const AHEAD: usize = 8;
 
-/// Members upwards; see `Tree::forward`.
+/// Members upwards; see `Position::forward`.
 pub struct Forward<'a, E: Scored> {
     leaf: *const Leaf<E>,
     slot: usize,
@@ -17,7 +17,7 @@ pub struct Forward<'a, E: Scored> {
     _tree: PhantomData<&'a Tree<E>>,
 }
 
-/// Members downwards; see `Tree::backward`.
+/// Members downwards; see `Position::backward`.
 pub struct Backward<'a, E: Scored> {
     leaf: *const Leaf<E>,
     /// One past the slot that comes next.
@@ -28,7 +28,7 @@ pub struct Backward<'a, E: Scored> {
 
 // SAFETY (both): the lifetime keeps the tree unchanged; `left` never exceeds what follows `slot` in the chain.
 impl<'a, E: Scored> Forward<'a, E> {
-    pub(super) fn new(at: Position<E>, left: usize) -> Self {
+    pub(super) fn new(at: Position<'a, E>, left: usize) -> Self {
         let it = Forward {
             leaf: at.leaf,
             slot: at.slot,
@@ -82,7 +82,7 @@ impl<E: Scored> Iterator for Forward<'_, E> {
 }
 
 impl<'a, E: Scored> Backward<'a, E> {
-    pub(super) fn new(at: Position<E>, left: usize) -> Self {
+    pub(super) fn new(at: Position<'a, E>, left: usize) -> Self {
         Backward {
             leaf: at.leaf,
             slot: at.slot,

@@ -11,6 +11,7 @@
 //! Order: by score as IEEE comparison has it (so -0 equals 0), then by the bytes of the member, shorter first on a tie.
 //! NaN must never get in; whoever computes scores refuses it.
 mod iter;
+mod members;
 mod node;
 mod tree;
 
@@ -18,6 +19,7 @@ mod tree;
 mod tests;
 
 pub use iter::{Backward, Forward};
+pub use members::{Entries, Members};
 pub use tree::{Position, Tree};
 
 /// A handle to a member block: a pointer-sized value that names where score and member are.

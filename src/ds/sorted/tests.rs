@@ -72,8 +72,8 @@ impl Both {
     fn remove(&mut self, k: &Key) {
         assert!(self.model.remove(k));
         let h = self.blocks.remove(k).unwrap();
-        assert!(self.tree.remove(h));
-        assert!(!self.tree.remove(h));
+        assert!(unsafe { self.tree.remove(h) });
+        assert!(!unsafe { self.tree.remove(h) });
         Self::free(h);
     }
 
@@ -104,7 +104,8 @@ impl Both {
         );
         assert!(
             self.tree
-                .backward(self.tree.end(), usize::MAX)
+                .end()
+                .backward(usize::MAX)
                 .map(of)
                 .eq(keys.iter().rev().map(|k| (*k).clone()))
         );
@@ -117,23 +118,20 @@ impl Both {
         for _ in 0..8.min(keys.len()) {
             let r = rng.below(keys.len());
             let h = self.blocks[keys[r]];
-            assert_eq!(self.tree.rank(h), Some(r));
+            assert_eq!(unsafe { self.tree.rank(h) }, Some(r));
             assert_eq!(self.tree.by_rank(r), Some(h));
             let n = rng.below(100);
             let at = self.tree.position(r);
             assert_eq!(at.rank, r);
             assert!(
-                self.tree
-                    .forward(at, n)
+                at.forward(n)
                     .map(of)
                     .eq(keys[r..].iter().take(n).map(|k| (*k).clone()))
             );
             assert!(
-                self.tree.backward(at, n).map(of).eq(keys[..r]
-                    .iter()
-                    .rev()
-                    .take(n)
-                    .map(|k| (*k).clone()))
+                at.backward(n)
+                    .map(of)
+                    .eq(keys[..r].iter().rev().take(n).map(|k| (*k).clone()))
             );
             let score = unsafe { h.score() };
             let low = keys.iter().filter(|k| k.0 < key(score, b"").0).count();

@@ -36,11 +36,26 @@ unsafe impl<E: Scored + Send> Send for Tree<E> {}
 
 /// A place in the tree: before the member of rank `rank`, or the end.
 #[derive(Debug, Clone, Copy)]
-pub struct Position<E: Scored> {
+pub struct Position<'a, E: Scored> {
     /// Members before this place.
     pub rank: usize,
+    /// Members of the tree.
+    pub(super) total: usize,
     pub(super) leaf: *const Leaf<E>,
     pub(super) slot: usize,
+    pub(super) tree: PhantomData<&'a Tree<E>>,
+}
+
+impl<'a, E: Scored> Position<'a, E> {
+    /// Members from here upwards, at most `limit`.
+    pub fn forward(self, limit: usize) -> Forward<'a, E> {
+        Forward::new(self, limit.min(self.total - self.rank))
+    }
+
+    /// Members before this place downwards, at most `limit`.
+    pub fn backward(self, limit: usize) -> Backward<'a, E> {
+        Backward::new(self, limit.min(self.rank))
+    }
 }
 
 /// The inner nodes from the root to a leaf, each with the index of the child taken.
@@ -367,9 +382,12 @@ impl<E: Scored> Tree<E> {
         }
     }
 
-    /// Removes the member `e`; false when it is not there. Its block must still be alive and have the score it was inserted with.
-    pub fn remove(&mut self, e: E) -> bool {
-        // SAFETY: see above; `e` is alive, as it is in the tree or else the caller's.
+    /// Removes the member `e`; false when it is not there.
+    ///
+    /// # Safety
+    /// The block of `e` is alive and, if it is in the tree, has the score it was inserted with.
+    pub unsafe fn remove(&mut self, e: E) -> bool {
+        // SAFETY: see above, and the contract of this function.
         unsafe {
             let (path, leaf) = self.descend(e.score(), e.member());
             match Leaf::all(leaf).iter().position(|&x| x == e) {
@@ -511,8 +529,11 @@ impl<E: Scored> Tree<E> {
         }
     }
 
-    /// Rank of the member `e` from the lowest, if it is there. Its block must be alive.
-    pub fn rank(&self, e: E) -> Option<usize> {
+    /// Rank of the member `e` from the lowest, if it is there.
+    ///
+    /// # Safety
+    /// The block of `e` is alive.
+    pub unsafe fn rank(&self, e: E) -> Option<usize> {
         // SAFETY: see above.
         unsafe {
             let (path, leaf) = self.descend(e.score(), e.member());
@@ -538,34 +559,40 @@ impl<E: Scored> Tree<E> {
         Some(unsafe { Leaf::get(leaf, slot) })
     }
 
+    fn place(&self, rank: usize, leaf: *const Leaf<E>, slot: usize) -> Position<'_, E> {
+        Position {
+            rank,
+            total: self.len,
+            leaf,
+            slot,
+            tree: PhantomData,
+        }
+    }
+
     /// The place before the member of rank `rank`; the end when there are not so many.
-    pub fn position(&self, rank: usize) -> Position<E> {
+    pub fn position(&self, rank: usize) -> Position<'_, E> {
         if rank < self.len {
             let (_, leaf, slot) = self.descend_rank(rank);
-            return Position { rank, leaf, slot };
+            return self.place(rank, leaf, slot);
         }
         self.end()
     }
 
     /// The place after the last member.
-    pub fn end(&self) -> Position<E> {
+    pub fn end(&self) -> Position<'_, E> {
         let mut node = self.root;
         // SAFETY: see above.
         unsafe {
             for _ in 0..self.height {
                 node = Inner::<E>::child(node.cast(), Inner::<E>::len(node.cast()) - 1);
             }
-            Position {
-                rank: self.len,
-                leaf: node.cast(),
-                slot: Leaf::<E>::len(node.cast()),
-            }
+            self.place(self.len, node.cast(), Leaf::<E>::len(node.cast()))
         }
     }
 
     /// The place before the first member for which `before` is false. `before` must be true for a prefix of the order and false for
     /// the rest; it gets the score and the handle (whose block is alive).
-    pub fn partition(&self, before: impl Fn(f64, E) -> bool) -> Position<E> {
+    pub fn partition(&self, before: impl Fn(f64, E) -> bool) -> Position<'_, E> {
         let mut node = self.root;
         let mut rank = 0;
         // SAFETY: see above.
@@ -586,22 +613,18 @@ impl<E: Scored> Tree<E> {
             }
             let leaf: *const Leaf<E> = node.cast();
             let slot = Leaf::all(leaf).partition_point(|&e| before(e.score(), e));
-            Position {
-                rank: rank + slot,
-                leaf,
-                slot,
-            }
+            self.place(rank + slot, leaf, slot)
         }
     }
 
     /// Place of the first member with a score of `score` or more; with `or_equal` false, of more than `score`.
-    pub fn lower_bound(&self, score: f64, or_equal: bool) -> Position<E> {
+    pub fn lower_bound(&self, score: f64, or_equal: bool) -> Position<'_, E> {
         self.partition(|there, _| there < score || (!or_equal && there == score))
     }
 
     /// Place of the first member whose bytes are `member` or later; with `or_equal` false, later than `member`. Only meaningful when
     /// all scores are equal, as for all lexicographic ranges.
-    pub fn lower_bound_lex(&self, member: &[u8], or_equal: bool) -> Position<E> {
+    pub fn lower_bound_lex(&self, member: &[u8], or_equal: bool) -> Position<'_, E> {
         // SAFETY: members in the tree are alive.
         self.partition(|_, e| match unsafe { e.member() }.cmp(member) {
             Ordering::Less => true,
@@ -620,19 +643,9 @@ impl<E: Scored> Tree<E> {
         self.by_rank(self.len.checked_sub(1)?)
     }
 
-    /// Members from `at` upwards, at most `limit`.
-    pub fn forward(&self, at: Position<E>, limit: usize) -> Forward<'_, E> {
-        Forward::new(at, limit.min(self.len - at.rank))
-    }
-
-    /// Members before `at` downwards, at most `limit`.
-    pub fn backward(&self, at: Position<E>, limit: usize) -> Backward<'_, E> {
-        Backward::new(at, limit.min(at.rank))
-    }
-
     /// All members from the lowest.
     pub fn iter(&self) -> Forward<'_, E> {
-        self.forward(self.position(0), self.len)
+        self.position(0).forward(self.len)
     }
 
     /// Forgets all members.

@@ -145,7 +145,7 @@ impl<'a> Iterator for Down<'a> {
 /// Whether the blob is a sorted set: pairs, scores that are numbers; with `deep` also no member twice.
 pub(super) fn validate(pack: &Listpack, deep: bool) -> Result<(), &'static str> {
     let n = pack.len();
-    if n == 0 || n % 2 != 0 {
+    if n == 0 || !n.is_multiple_of(2) {
         return Err("sorted set listpack without pairs");
     }
     let mut seen = std::collections::HashSet::new();

@@ -117,7 +117,7 @@ fn step(set: &mut ZSet, model: &mut Model, rng: &mut Rng, limits: Limits) {
                 xx: (8..16).contains(&bits),
                 gt: (12..20).contains(&bits),
                 lt: (20..26).contains(&bits),
-                incr: bits % 3 == 0,
+                incr: bits.is_multiple_of(3),
             };
             assert_eq!(
                 set.add(&member, score, f, limits),

@@ -1,5 +1,7 @@
 //! Data structures and text formats that know nothing of commands, replies or the server.
+pub mod crc16;
 pub mod crc64;
+pub mod dtoa;
 pub mod geohash;
 pub mod glob;
 pub mod hash;
@@ -8,6 +10,7 @@ pub mod intset;
 #[allow(unsafe_code)]
 pub mod item;
 pub mod listpack;
+pub mod longdouble;
 pub mod lzf;
 pub mod numtext;
 pub mod quicklist;

@@ -3,10 +3,10 @@
 //! Compat: upstream walks a blob only when sanitizing; here the walk (encodings, bounds, backlens, counts, pairing, scores)
 //! is always done, since it costs about what copying the bytes costs and keeps damaged files from being loaded half. Only
 //! the search for duplicates and the check of the order are left to `deep`.
-use super::source::parse_double;
 use super::value::entry_u64;
 use crate::ds::intset::Intset;
 use crate::ds::listpack::{Entry, Listpack};
+use crate::ds::numtext::parse_f64;
 use std::collections::HashSet;
 
 /// Longest blob accepted, in bytes: the buffers of listpacks count in 32 bits.
@@ -97,6 +97,6 @@ pub fn check_zset(blob: &Listpack, deep: bool) -> Result<(), &'static str> {
 pub fn entry_score(entry: Entry<'_>) -> Option<f64> {
     match entry {
         Entry::Int(n) => Some(n as f64),
-        Entry::Bytes(text) => parse_double(text).filter(|score| !score.is_nan()),
+        Entry::Bytes(text) => parse_f64(text).filter(|score| !score.is_nan()),
     }
 }

@@ -11,12 +11,12 @@
 //! Compat: bytes behind a complete value are refused; upstream ignores them.
 use super::error::{RdbError, Reason};
 use super::format::{RDB_VERSION, RdbType, op, readable_version};
-use super::prims::crc64;
 use super::reader::Decoder;
 use super::save;
 use super::source::Source;
 use super::value::{RdbValue, Value};
 use super::writer::{Encoder, SaveOptions};
+use crate::ds::crc64;
 use std::fmt;
 
 /// Bytes of version and checksum.
@@ -65,7 +65,7 @@ pub fn verify(payload: &[u8]) -> Result<Payload<'_>, DumpError> {
         [a, b, crc @ ..] => (u16::from_le_bytes([*a, *b]), crc.try_into().map_or(0, u64::from_le_bytes)),
         _ => return Err(DumpError::Footer),
     };
-    let crc_ok = stored == 0 || stored == crc64(0, &payload[..at + 2]);
+    let crc_ok = stored == 0 || stored == crc64::checksum(&payload[..at + 2]);
     if crc_ok && readable_version(version, None) { Ok(Payload { body, version }) } else { Err(DumpError::Footer) }
 }
 
@@ -120,7 +120,7 @@ pub fn encode(value: &RdbValue, compress: bool) -> Vec<u8> {
 /// Adds version and checksum to a body.
 pub fn add_footer(mut body: Vec<u8>) -> Vec<u8> {
     body.extend_from_slice(&RDB_VERSION.to_le_bytes());
-    let crc = crc64(0, &body);
+    let crc = crc64::checksum(&body);
     body.extend_from_slice(&crc.to_le_bytes());
     body
 }

@@ -16,7 +16,7 @@ pub struct RdbError {
 /// The kinds of failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
-    /// The input ended inside a record.
+    /// The input ended inside a record; the offset is where the piece that is not complete starts.
     Truncated,
     /// The operating system refused to read.
     Io(std::io::ErrorKind, String),

@@ -22,7 +22,6 @@ pub mod dump;
 pub mod error;
 pub mod format;
 pub mod legacy;
-mod prims;
 pub mod reader;
 pub mod save;
 pub mod source;

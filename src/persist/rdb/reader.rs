@@ -18,6 +18,9 @@ use std::io::Read;
 
 /// String values above this are collected in a vector of their own instead of one that is kept.
 const SCRATCH_KEEP: usize = 1 << 20;
+/// First version with a checksum. Before it only the records of that time are accepted: otherwise one flipped bit in the
+/// version would switch the checksum off unnoticed.
+const CHECKSUM_SINCE: u16 = 5;
 /// Nodes of a list reserved ahead of their arrival, at most.
 const NODES_RESERVE: u64 = 1024;
 
@@ -247,6 +250,9 @@ impl<R: Read> Decoder<R> {
         loop {
             self.doing = Doing::ReadType;
             let byte = self.source.byte()?;
+            if self.version < CHECKSUM_SINCE && !matches!(byte, 0..=4 | 9..=13 | op::EXPIRE_MS..=op::EOF) {
+                return Err(self.source.corrupt("Record newer than the file's version"));
+            }
             if self.attribute(byte, &mut attributes)? {
                 continue;
             }
@@ -311,7 +317,7 @@ impl<R: Read> Decoder<R> {
                 let piece = self.source.string(&mut self.value)?;
                 Ok(Event::Function(resolve(&self.source, piece, &mut self.value)))
             }
-            op::FUNCTION_PRE_GA => Err(self.source.corrupt("Pre-release function format not supported.")),
+            op::FUNCTION_PRE_GA => Err(self.source.corrupt("Pre-release function format not supported")),
             op::SLOT_IMPORT => Err(self.source.corrupt("Slot import state of Valkey not supported.")),
             op::MODULE_AUX => self.module_aux(),
             op::EOF => self.eof(),
@@ -329,7 +335,7 @@ impl<R: Read> Decoder<R> {
 
     fn eof(&mut self) -> Result<Event<'_, R>, RdbError> {
         self.doing = Doing::CheckSum;
-        if self.version < 5 {
+        if self.version < CHECKSUM_SINCE {
             return Ok(Event::Eof(Checksum::Absent));
         }
         let computed = self.source.checksum();

@@ -6,7 +6,8 @@
 //! Invariant: `crc_pos <= pos <= end <= buf.len()`; a range handed out stays valid until the next primitive is read.
 use super::error::{RdbError, Reason};
 use super::format::enc;
-use super::prims::{self as lzf, crc64};
+use crate::ds::{crc64, lzf};
+use crate::ds::numtext::parse_f64;
 use std::io::Read;
 use std::ops::Range;
 
@@ -91,7 +92,7 @@ impl<R: Read> Source<R> {
     /// CRC-64 of everything consumed so far (0 if not asked for).
     pub fn checksum(&mut self) -> u64 {
         if self.checked {
-            self.crc = crc64(self.crc, &self.buf[self.crc_pos..self.pos]);
+            self.crc = crc64::update(self.crc, &self.buf[self.crc_pos..self.pos]);
         }
         self.crc_pos = self.pos;
         self.crc
@@ -113,17 +114,12 @@ impl<R: Read> Source<R> {
         self.crc_pos = 0;
         while self.end < need {
             match read_some(&mut self.inner, &mut self.buf[self.end..]) {
-                Ok(0) => return Err(self.truncated()),
+                Ok(0) => return Err(self.fail(Reason::Truncated)),
                 Ok(n) => self.end += n,
                 Err(reason) => return Err(self.fail(reason)),
             }
         }
         Ok(())
-    }
-
-    /// The input ended: the offset named is that of the end.
-    fn truncated(&self) -> RdbError {
-        RdbError::new(self.base + self.end as u64, Reason::Truncated)
     }
 
     /// The next byte.
@@ -190,7 +186,7 @@ impl<R: Read> Source<R> {
         };
         let mut text = Vec::new();
         self.collect(len as u64, &mut text)?;
-        parse_double(&text).ok_or_else(|| self.corrupt("Invalid double in a sorted set"))
+        parse_f64(&text).ok_or_else(|| self.corrupt("Invalid double in a sorted set"))
     }
 
     /// A string, left where it is cheapest. `scratch` is cleared.
@@ -259,21 +255,30 @@ impl<R: Read> Source<R> {
         if len > packed_len.saturating_mul(LZF_MAX_RATIO) {
             return Err(self.corrupt("Invalid LZF compressed string"));
         }
-        let done = if packed_len <= self.buf.len() as u64 {
+        let plain = if packed_len <= self.buf.len() as u64 {
             self.ensure(packed_len as usize)?;
             let packed = self.pos..self.pos + packed_len as usize;
             self.pos = packed.end;
-            lzf::lzf_decompress(&self.buf[packed], out, len as usize)
+            lzf::decompress(&self.buf[packed], len as usize)
         } else {
             let mut packed = Vec::new();
             self.collect(packed_len, &mut packed)?;
-            lzf::lzf_decompress(&packed, out, len as usize)
+            lzf::decompress(&packed, len as usize)
         };
-        if done { Ok(()) } else { Err(self.corrupt("Invalid LZF compressed string")) }
+        let plain = plain.map_err(|_| self.corrupt("Invalid LZF compressed string"))?;
+        if out.is_empty() {
+            *out = plain;
+        } else {
+            out.extend_from_slice(&plain);
+        }
+        Ok(())
     }
 
     /// Appends the next `len` bytes to `out`, growing it only as they arrive.
     pub fn collect(&mut self, len: u64, out: &mut Vec<u8>) -> Result<(), RdbError> {
+        if len <= self.buf.len() as u64 {
+            self.ensure(len as usize)?;
+        }
         let mut left = len;
         while left > 0 {
             if self.pos == self.end {
@@ -324,7 +329,3 @@ fn read_some<R: Read>(inner: &mut R, into: &mut [u8]) -> Result<usize, Reason> {
     }
 }
 
-/// A double from its text; `inf`, `-inf`, `nan` included. `None` if it is not one.
-pub fn parse_double(text: &[u8]) -> Option<f64> {
-    std::str::from_utf8(text).ok()?.trim_matches(' ').parse().ok()
-}

@@ -6,13 +6,15 @@
 //!
 //! With `SaveOptions::widest`, values are written in the oldest form that loses nothing (see `save::rdb_type`).
 use super::format::{self, HEADER_LEN, RDB_VERSION_LOWEST, RdbType, enc, op};
-use super::prims::{self as lzf, crc64};
+use crate::ds::{crc64, lzf};
 use crate::ds::numtext::parse_i64;
 use std::io::{self, Seek, SeekFrom, Write};
 
 const BUF_LEN: usize = 64 << 10;
 /// Strings of at most this many bytes are not tried with LZF.
 const LZF_MIN_LEN: usize = 20;
+/// Least bytes LZF must save to be kept.
+const LZF_MIN_GAIN: usize = 4;
 /// Texts up to this length may be written as 32-bit integers.
 const INT_TEXT_MAX: usize = 11;
 /// Bytes between two calls of the hook (`rdb-save-incremental-fsync`).
@@ -126,7 +128,7 @@ impl<W: Write> Encoder<W> {
         // Pieces, so that the hook runs in the middle of a huge value too.
         for piece in bytes.chunks(HOOK_EVERY as usize) {
             if self.options.checksum {
-                self.crc = crc64(self.crc, piece);
+                self.crc = crc64::update(self.crc, piece);
             }
             self.inner.write_all(piece)?;
             self.written += piece.len() as u64;
@@ -138,7 +140,7 @@ impl<W: Write> Encoder<W> {
     /// Hands everything buffered to the output.
     pub fn flush(&mut self) -> io::Result<()> {
         if self.options.checksum {
-            self.crc = crc64(self.crc, &self.buf);
+            self.crc = crc64::update(self.crc, &self.buf);
         }
         self.inner.write_all(&self.buf)?;
         self.written += self.buf.len() as u64;
@@ -198,7 +200,7 @@ impl<W: Write> Encoder<W> {
 
     fn put_compressed(&mut self, bytes: &[u8]) -> io::Result<bool> {
         self.packed.clear();
-        if !lzf::lzf_compress(bytes, &mut self.packed) {
+        if lzf::compress_into(bytes, bytes.len() - LZF_MIN_GAIN, &mut self.packed).is_none() {
             return Ok(false);
         }
         let packed = std::mem::take(&mut self.packed);
@@ -338,7 +340,7 @@ impl<W: Write + Seek> Encoder<W> {
         let mut crc = self.crc;
         if self.options.checksum {
             let delta: Vec<u8> = from.iter().zip(&to).map(|(a, b)| a ^ b).collect();
-            crc ^= crc64_zeros(crc64(0, &delta), self.written - HEADER_LEN as u64);
+            crc ^= crc64_zeros(crc64::checksum(&delta), self.written - HEADER_LEN as u64);
         }
         let needed = self.needed;
         let mut inner = self.finish_checksum(crc)?;
@@ -364,7 +366,7 @@ pub fn header_bytes(version: u16) -> [u8; HEADER_LEN] {
 
 /// The checksum after `count` zero bytes more: one zero bit is a linear map of 64 bits, raised to the power by squaring.
 fn crc64_zeros(crc: u64, count: u64) -> u64 {
-    let mut zero_byte: [u64; 64] = std::array::from_fn(|bit| crc64(1 << bit, &[0]));
+    let mut zero_byte: [u64; 64] = std::array::from_fn(|bit| crc64::update(1 << bit, &[0]));
     let (mut out, mut left) = (crc, count);
     while left > 0 {
         if left & 1 == 1 {
@@ -394,14 +396,14 @@ mod tests {
     #[test]
     fn zeros_shift_the_checksum() {
         for count in [0usize, 1, 2, 7, 8, 255, 4096, 100_003] {
-            let start = crc64(0, b"123456789");
-            assert_eq!(crc64_zeros(start, count as u64), crc64(start, &vec![0; count]));
+            let start = crc64::update(0, b"123456789");
+            assert_eq!(crc64_zeros(start, count as u64), crc64::update(start, &vec![0; count]));
         }
     }
 
     #[test]
     fn crc_of_the_catalogue() {
-        assert_eq!(crc64(0, b"123456789"), 0xe9c6_d914_c4b8_d9ca);
+        assert_eq!(crc64::update(0, b"123456789"), 0xe9c6_d914_c4b8_d9ca);
     }
 
     #[test]

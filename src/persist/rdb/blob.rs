@@ -39,17 +39,27 @@ fn distinct(blob: &Listpack, step: usize, deep: bool) -> bool {
         return true;
     }
     let mut seen = HashSet::with_capacity(len / step);
-    blob.iter().step_by(step).all(|entry| seen.insert(entry.to_vec()))
+    blob.iter()
+        .step_by(step)
+        .all(|entry| seen.insert(entry.to_vec()))
 }
 
 /// A set's members: no duplicates.
 pub fn check_set(blob: &Listpack, deep: bool) -> Result<(), &'static str> {
-    if distinct(blob, 1, deep) { Ok(()) } else { Err("Set listpack integrity check failed.") }
+    if distinct(blob, 1, deep) {
+        Ok(())
+    } else {
+        Err("Set listpack integrity check failed.")
+    }
 }
 
 /// A hash's fields and values: complete pairs, no field twice.
 pub fn check_hash(blob: &Listpack, deep: bool) -> Result<(), &'static str> {
-    if distinct(blob, 2, deep) { Ok(()) } else { Err("Hash listpack integrity check failed.") }
+    if distinct(blob, 2, deep) {
+        Ok(())
+    } else {
+        Err("Hash listpack integrity check failed.")
+    }
 }
 
 /// Fields, values and expirations: complete triples, sound expirations; `deep` also: in their order, no field twice.
@@ -62,7 +72,9 @@ pub fn check_hash_ttl(blob: &Listpack, deep: bool) -> Result<(), &'static str> {
     for entry in blob.iter().skip(2).step_by(3) {
         let ms = match entry {
             Entry::Int(0) => u64::MAX,
-            entry => entry_u64(entry).filter(|&ms| ms <= super::value::MAX_FIELD_EXPIRE_MS).ok_or(WHAT)?,
+            entry => entry_u64(entry)
+                .filter(|&ms| ms <= super::value::MAX_FIELD_EXPIRE_MS)
+                .ok_or(WHAT)?,
         };
         if deep && ms < last {
             return Err(WHAT);

@@ -33,11 +33,15 @@ pub enum Verdict {
 }
 
 /// Runs the tool with its arguments (name first); gives the exit code. `version_line` answers `-v` and `--version`.
-pub fn main(args: &[String], version_line: &str, now_ms: i64, out: &mut dyn Write, err: &mut dyn Write) -> i32 {
-    match run(args, version_line, now_ms, out, err) {
-        Ok(code) => code,
-        Err(_) => 1, // nobody left to print to
-    }
+pub fn main(
+    args: &[String],
+    version_line: &str,
+    now_ms: i64,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> i32 {
+    // An error here is one of printing: nobody is left to be told.
+    run(args, version_line, now_ms, out, err).unwrap_or(1)
 }
 
 fn run(
@@ -68,7 +72,11 @@ fn run(
 
 /// Checks what `input` gives, printing as it goes. Errors are those of printing.
 pub fn check<R: Read>(input: R, now_ms: i64, out: &mut dyn Write) -> io::Result<Verdict> {
-    let options = LoadOptions { checksum: true, deep: true, skip_modules: true };
+    let options = LoadOptions {
+        checksum: true,
+        deep: true,
+        skip_modules: true,
+    };
     let mut decoder = Decoder::new(input, options);
     let mut counts = Counts::default();
     loop {
@@ -105,7 +113,11 @@ enum Note {
 
 fn step<R: Read>(event: Event<'_, R>, now_ms: i64, counts: &mut Counts) -> Result<Note, RdbError> {
     match event {
-        Event::Aux(name, value) => Ok(Note::Line(format!("AUX FIELD {} = '{}'", c_text(name), c_text(value)))),
+        Event::Aux(name, value) => Ok(Note::Line(format!(
+            "AUX FIELD {} = '{}'",
+            c_text(name),
+            c_text(value)
+        ))),
         Event::SelectDb(db) => Ok(Note::Line(format!("Selecting DB ID {db}"))),
         Event::ModuleAux(name) => Ok(Note::Line(format!("MODULE AUX for: {name}"))),
         Event::Eof(checksum) => Ok(Note::Done(checksum)),
@@ -139,7 +151,10 @@ fn check_value<R: Read>(value: Value<'_, R>) -> Result<bool, RdbError> {
 }
 
 fn any_ttl(blob: &Listpack) -> bool {
-    blob.iter().skip(2).step_by(3).any(|entry| entry != crate::ds::listpack::Entry::Int(0))
+    blob.iter()
+        .skip(2)
+        .step_by(3)
+        .any(|entry| entry != crate::ds::listpack::Entry::Int(0))
 }
 
 fn check_members<R: Read>(
@@ -155,7 +170,11 @@ fn check_members<R: Read>(
             break;
         }
     }
-    if duplicate { Err(elements.corrupt(what)) } else { Ok(has_ttl) }
+    if duplicate {
+        Err(elements.corrupt(what))
+    } else {
+        Ok(has_ttl)
+    }
 }
 
 /// Bytes up to the first zero, as C prints them.
@@ -171,9 +190,10 @@ fn print_note(note: Note, offset: u64, out: &mut dyn Write) -> io::Result<()> {
         Note::Done(checksum) => {
             match checksum {
                 Checksum::Ok => writeln!(out, "[offset {offset}] Checksum OK")?,
-                Checksum::Disabled => {
-                    writeln!(out, "[offset {offset}] RDB file was saved with checksum disabled: no check performed.")?
-                }
+                Checksum::Disabled => writeln!(
+                    out,
+                    "[offset {offset}] RDB file was saved with checksum disabled: no check performed."
+                )?,
                 Checksum::Skipped | Checksum::Absent => {}
             }
             writeln!(out, "[offset {offset}] \\o/ RDB looks OK! \\o/")
@@ -195,7 +215,11 @@ fn print_damage<R: Read>(
     counts: &Counts,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let offset = if error.offset > 0 { error.offset } else { decoder.offset() };
+    let offset = if error.offset > 0 {
+        error.offset
+    } else {
+        decoder.offset()
+    };
     let text = match &error.reason {
         Reason::Truncated if decoder.doing() == Doing::ReadFunctions => {
             "Failed loading library, Failed loading library payload".to_string()
@@ -207,14 +231,23 @@ fn print_damage<R: Read>(
     };
     writeln!(out, "--- RDB ERROR DETECTED ---")?;
     writeln!(out, "[offset {offset}] {text}")?;
-    writeln!(out, "[additional info] While doing: {}", decoder.doing().label())?;
+    writeln!(
+        out,
+        "[additional info] While doing: {}",
+        decoder.doing().label()
+    )?;
     if let Some(key) = decoder.current_key() {
         writeln!(out, "[additional info] Reading key '{}'", c_text(key))?;
     }
     // Before any key was read upstream's type variable still says 0.
     let start = (counts.keys == 0).then_some(RdbType::String);
     if let Some(ty) = decoder.current_type().or(start) {
-        writeln!(out, "[additional info] Reading type {} ({})", ty as u8, ty.label())?;
+        writeln!(
+            out,
+            "[additional info] Reading type {} ({})",
+            ty as u8,
+            ty.label()
+        )?;
     }
     print_counts(counts, out)?;
     log::debug!("the damaged record starts at offset {record_at}");

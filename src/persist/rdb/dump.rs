@@ -59,14 +59,24 @@ pub struct Payload<'a> {
 
 /// Checks the footer and takes it off. `check_crc` is off only for `DEBUG`-like uses.
 pub fn verify(payload: &[u8]) -> Result<Payload<'_>, DumpError> {
-    let at = payload.len().checked_sub(FOOTER_LEN).ok_or(DumpError::Footer)?;
+    let at = payload
+        .len()
+        .checked_sub(FOOTER_LEN)
+        .ok_or(DumpError::Footer)?;
     let (body, footer) = payload.split_at(at);
     let (version, stored) = match footer {
-        [a, b, crc @ ..] => (u16::from_le_bytes([*a, *b]), crc.try_into().map_or(0, u64::from_le_bytes)),
+        [a, b, crc @ ..] => (
+            u16::from_le_bytes([*a, *b]),
+            crc.try_into().map_or(0, u64::from_le_bytes),
+        ),
         _ => return Err(DumpError::Footer),
     };
     let crc_ok = stored == 0 || stored == crc64::checksum(&payload[..at + 2]);
-    if crc_ok && readable_version(version, None) { Ok(Payload { body, version }) } else { Err(DumpError::Footer) }
+    if crc_ok && readable_version(version, None) {
+        Ok(Payload { body, version })
+    } else {
+        Err(DumpError::Footer)
+    }
 }
 
 /// Decodes a payload and gives its value to `build`, which makes it a value of the keyspace (and finds duplicates among
@@ -98,8 +108,16 @@ pub fn decode(payload: &[u8], deep: bool) -> Result<RdbValue, DumpError> {
 }
 
 /// Makes a payload: `body` puts type byte and body on the encoder it gets (forms as 8.2.3 writes them).
-pub fn encode_with(body: impl FnOnce(&mut Encoder<Vec<u8>>) -> std::io::Result<()>, compress: bool) -> Vec<u8> {
-    let options = SaveOptions { compress, checksum: false, version: RDB_VERSION, widest: false };
+pub fn encode_with(
+    body: impl FnOnce(&mut Encoder<Vec<u8>>) -> std::io::Result<()>,
+    compress: bool,
+) -> Vec<u8> {
+    let options = SaveOptions {
+        compress,
+        checksum: false,
+        version: RDB_VERSION,
+        widest: false,
+    };
     let mut encoder = Encoder::new(Vec::new(), options);
     let written = body(&mut encoder).and_then(|()| encoder.into_inner());
     add_footer(written.expect("writing to a vector does not fail"))
@@ -128,7 +146,10 @@ pub fn add_footer(mut body: Vec<u8>) -> Vec<u8> {
 /// FUNCTION DUMP of library sources.
 pub fn encode_functions<'a>(sources: impl Iterator<Item = &'a [u8]>, compress: bool) -> Vec<u8> {
     let mut sources = sources;
-    encode_with(|encoder| sources.try_for_each(|source| encoder.function(source)), compress)
+    encode_with(
+        |encoder| sources.try_for_each(|source| encoder.function(source)),
+        compress,
+    )
 }
 
 /// The library sources in a FUNCTION DUMP payload.

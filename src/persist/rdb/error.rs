@@ -61,11 +61,17 @@ impl RdbError {
         match &self.reason {
             Reason::Truncated | Reason::Io(..) => vec![
                 self.to_string(),
-                format!("Internal error in RDB reading offset {}, function at rdb -> Unexpected EOF reading RDB file", self.offset),
+                format!(
+                    "Internal error in RDB reading offset {}, function at rdb -> Unexpected EOF reading RDB file",
+                    self.offset
+                ),
             ],
             Reason::Checksum { .. } => vec![
                 self.to_string(),
-                format!("Internal error in RDB reading offset {}, function at rdb -> RDB CRC error", self.offset),
+                format!(
+                    "Internal error in RDB reading offset {}, function at rdb -> RDB CRC error",
+                    self.offset
+                ),
             ],
             _ => vec![self.to_string()],
         }
@@ -80,12 +86,18 @@ impl RdbError {
             Reason::Version(v) => format!("Can't handle RDB format version {v}"),
             Reason::UnknownType(ty) => format!("Unknown RDB encoding type {ty}"),
             Reason::Corrupt(text) => (*text).into(),
-            Reason::DuplicateKey(key, db) => format!("RDB has duplicated key '{}' in DB {db}", key.escape_ascii()),
+            Reason::DuplicateKey(key, db) => {
+                format!("RDB has duplicated key '{}' in DB {db}", key.escape_ascii())
+            }
             Reason::Module(name) => {
-                format!("The RDB file contains module data I can't load: no matching module type '{name}'")
+                format!(
+                    "The RDB file contains module data I can't load: no matching module type '{name}'"
+                )
             }
             Reason::ModuleAux(name) => {
-                format!("The RDB file contains AUX module data I can't load: no matching module '{name}'")
+                format!(
+                    "The RDB file contains AUX module data I can't load: no matching module '{name}'"
+                )
             }
             Reason::Checksum { .. } => "RDB CRC error".into(),
             Reason::EmptyKey => "Empty key".into(),
@@ -97,21 +109,37 @@ impl fmt::Display for RdbError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.reason {
             Reason::Truncated => {
-                write!(f, "Short read or OOM loading DB. Unrecoverable error, aborting now. (offset {})", self.offset)
+                write!(
+                    f,
+                    "Short read or OOM loading DB. Unrecoverable error, aborting now. (offset {})",
+                    self.offset
+                )
             }
             Reason::Io(_, text) => {
-                write!(f, "Short read or OOM loading DB. Unrecoverable error, aborting now. (offset {}: {text})", self.offset)
+                write!(
+                    f,
+                    "Short read or OOM loading DB. Unrecoverable error, aborting now. (offset {}: {text})",
+                    self.offset
+                )
             }
-            Reason::WrongSignature | Reason::Version(_) | Reason::DuplicateKey(..) | Reason::ModuleAux(_) => f.write_str(&self.reason_text()),
+            Reason::WrongSignature
+            | Reason::Version(_)
+            | Reason::DuplicateKey(..)
+            | Reason::ModuleAux(_) => f.write_str(&self.reason_text()),
             Reason::Checksum { computed, stored } => {
-                write!(f, "Wrong RDB checksum expected: ({computed:x}) but got ({stored:x}). Aborting now.")
+                write!(
+                    f,
+                    "Wrong RDB checksum expected: ({computed:x}) but got ({stored:x}). Aborting now."
+                )
             }
-            Reason::UnknownType(_) | Reason::Corrupt(_) | Reason::Module(_) | Reason::EmptyKey => write!(
-                f,
-                "Internal error in RDB reading offset {}, function at rdb -> {}",
-                self.offset,
-                self.reason_text()
-            ),
+            Reason::UnknownType(_) | Reason::Corrupt(_) | Reason::Module(_) | Reason::EmptyKey => {
+                write!(
+                    f,
+                    "Internal error in RDB reading offset {}, function at rdb -> {}",
+                    self.offset,
+                    self.reason_text()
+                )
+            }
         }
     }
 }

@@ -196,7 +196,9 @@ rdb_types! {
 /// The nine characters of a module type behind its 64-bit id (6 bits each, the low 10 bits are the module's own version).
 pub fn module_type_name(id: u64) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    (0..9).map(|i| ALPHABET[((id >> (58 - 6 * i)) & 63) as usize] as char).collect()
+    (0..9)
+        .map(|i| ALPHABET[((id >> (58 - 6 * i)) & 63) as usize] as char)
+        .collect()
 }
 
 #[cfg(test)]

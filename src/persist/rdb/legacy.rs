@@ -68,7 +68,9 @@ pub fn ziplist_to_listpack(blob: &[u8]) -> Option<Listpack> {
 fn push(out: &mut Listpack, item: Item<'_>) -> Option<()> {
     match item {
         Item::Int(n) if safe_to_add(out.total_bytes(), 10) => out.push_int(n),
-        Item::Bytes(bytes) if safe_to_add(out.total_bytes(), entry_bytes(bytes)) => out.push_back(bytes),
+        Item::Bytes(bytes) if safe_to_add(out.total_bytes(), entry_bytes(bytes)) => {
+            out.push_back(bytes)
+        }
         _ => return None,
     }
     Some(())
@@ -77,7 +79,10 @@ fn push(out: &mut Listpack, item: Item<'_>) -> Option<()> {
 /// Length of the entry before, and the bytes that says it.
 fn read_prev_len(bytes: &[u8]) -> Option<(usize, usize)> {
     match *bytes.first()? {
-        BIG_LEN => Some((u32::from_le_bytes(bytes.get(1..5)?.try_into().ok()?) as usize, 5)),
+        BIG_LEN => Some((
+            u32::from_le_bytes(bytes.get(1..5)?.try_into().ok()?) as usize,
+            5,
+        )),
         END => None,
         n => Some((usize::from(n), 1)),
     }
@@ -92,8 +97,14 @@ fn read_item(bytes: &[u8]) -> Option<(Item<'_>, usize)> {
     };
     match first {
         0..=0x3F => string(1, usize::from(first)),
-        0x40..=0x7F => string(2, usize::from(first & 0x3F) << 8 | usize::from(*bytes.get(1)?)),
-        0x80 => string(5, u32::from_be_bytes(bytes.get(1..5)?.try_into().ok()?) as usize),
+        0x40..=0x7F => string(
+            2,
+            usize::from(first & 0x3F) << 8 | usize::from(*bytes.get(1)?),
+        ),
+        0x80 => string(
+            5,
+            u32::from_be_bytes(bytes.get(1..5)?.try_into().ok()?) as usize,
+        ),
         0xC0 => int(bytes, 2),
         0xD0 => int(bytes, 4),
         0xE0 => int(bytes, 8),
@@ -109,7 +120,10 @@ fn int(bytes: &[u8], size: usize) -> Option<(Item<'_>, usize)> {
     let data = bytes.get(1..1 + size)?;
     let mut wide = [0; 8];
     wide[8 - size..].copy_from_slice(data);
-    Some((Item::Int(i64::from_le_bytes(wide) >> (64 - 8 * size)), 1 + size))
+    Some((
+        Item::Int(i64::from_le_bytes(wide) >> (64 - 8 * size)),
+        1 + size,
+    ))
 }
 
 /// Converts a zipmap into field, value, ...; `None` if it is damaged.
@@ -132,7 +146,10 @@ pub fn zipmap_to_listpack(blob: &[u8]) -> Option<Listpack> {
 fn zipmap_string<'a>(blob: &'a [u8], at: &mut usize, has_free: bool) -> Option<&'a [u8]> {
     let (len, mut head) = match *blob.get(*at)? {
         END => return None,
-        BIG_LEN => (u32::from_le_bytes(blob.get(*at + 1..*at + 5)?.try_into().ok()?) as usize, 5),
+        BIG_LEN => (
+            u32::from_le_bytes(blob.get(*at + 1..*at + 5)?.try_into().ok()?) as usize,
+            5,
+        ),
         n => (usize::from(n), 1),
     };
     let mut free = 0;

@@ -37,7 +37,11 @@ pub struct LoadOptions {
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        LoadOptions { checksum: true, deep: false, skip_modules: false }
+        LoadOptions {
+            checksum: true,
+            deep: false,
+            skip_modules: false,
+        }
     }
 }
 
@@ -167,7 +171,11 @@ impl<R: Read> Decoder<R> {
 
     /// Reads a bare value (type byte and body) as in DUMP payloads of `version`; see `payload_value`.
     pub(super) fn for_payload(inner: R, len: usize, version: u16, deep: bool) -> Decoder<R> {
-        let options = LoadOptions { checksum: false, deep, skip_modules: false };
+        let options = LoadOptions {
+            checksum: false,
+            deep,
+            skip_modules: false,
+        };
         let mut decoder = Decoder::with_source(Source::with_buffer(inner, len, false), options);
         decoder.version = version;
         decoder.valkey = version == format::RDB_VERSION_VALKEY;
@@ -186,7 +194,10 @@ impl<R: Read> Decoder<R> {
             key: Vec::new(),
             member: Vec::new(),
             value: Vec::new(),
-            pending: Pending { layout: Layout::Member, left: 0 },
+            pending: Pending {
+                layout: Layout::Member,
+                left: 0,
+            },
         }
     }
 
@@ -250,7 +261,9 @@ impl<R: Read> Decoder<R> {
         loop {
             self.doing = Doing::ReadType;
             let byte = self.source.byte()?;
-            if self.version < CHECKSUM_SINCE && !matches!(byte, 0..=4 | 9..=13 | op::EXPIRE_MS..=op::EOF) {
+            if self.version < CHECKSUM_SINCE
+                && !matches!(byte, 0..=4 | 9..=13 | op::EXPIRE_MS..=op::EOF)
+            {
                 return Err(self.source.corrupt("Record newer than the file's version"));
             }
             if self.attribute(byte, &mut attributes)? {
@@ -272,7 +285,9 @@ impl<R: Read> Decoder<R> {
         };
         let text = digits.iter().take_while(|b| b.is_ascii_digit());
         let version = text.fold(0u16, |n, b| n * 10 + u16::from(b - b'0'));
-        if !format::readable_version(version, Some(valkey)) || !digits.iter().all(u8::is_ascii_digit) {
+        if !format::readable_version(version, Some(valkey))
+            || !digits.iter().all(u8::is_ascii_digit)
+        {
             return Err(self.source.fail(Reason::Version(version.into())));
         }
         self.version = version;
@@ -289,9 +304,10 @@ impl<R: Read> Decoder<R> {
             }
             op::EXPIRE_S => {
                 self.doing = Doing::ReadExpire;
-                attributes.expire_ms = Some(i64::from(i32::from_le_bytes(self.source.array()?)) * 1000);
+                attributes.expire_ms =
+                    Some(i64::from(i32::from_le_bytes(self.source.array()?)) * 1000);
             }
-            op::IDLE => attributes.idle_s = Some(self.source.len()?),
+            op::IDLE => attributes.idle_s = Some(self.source.number()?),
             op::FREQ => attributes.freq = Some(self.source.byte()?),
             _ => return Ok(false),
         }
@@ -303,22 +319,35 @@ impl<R: Read> Decoder<R> {
             op::AUX => self.aux(),
             op::SELECT_DB => {
                 self.doing = Doing::ReadLen;
-                Ok(Event::SelectDb(self.source.len()?))
+                Ok(Event::SelectDb(self.source.number()?))
             }
             op::RESIZE_DB => {
                 self.doing = Doing::ReadLen;
-                Ok(Event::ResizeDb { keys: self.source.len()?, expires: self.source.len()? })
+                Ok(Event::ResizeDb {
+                    keys: self.source.number()?,
+                    expires: self.source.number()?,
+                })
             }
-            op::SLOT_INFO => {
-                Ok(Event::SlotInfo { slot: self.source.len()?, keys: self.source.len()?, expires: self.source.len()? })
-            }
+            op::SLOT_INFO => Ok(Event::SlotInfo {
+                slot: self.source.number()?,
+                keys: self.source.number()?,
+                expires: self.source.number()?,
+            }),
             op::FUNCTION2 => {
                 self.doing = Doing::ReadFunctions;
                 let piece = self.source.string(&mut self.value)?;
-                Ok(Event::Function(resolve(&self.source, piece, &mut self.value)))
+                Ok(Event::Function(resolve(
+                    &self.source,
+                    piece,
+                    &mut self.value,
+                )))
             }
-            op::FUNCTION_PRE_GA => Err(self.source.corrupt("Pre-release function format not supported")),
-            op::SLOT_IMPORT => Err(self.source.corrupt("Slot import state of Valkey not supported.")),
+            op::FUNCTION_PRE_GA => Err(self
+                .source
+                .corrupt("Pre-release function format not supported")),
+            op::SLOT_IMPORT => Err(self
+                .source
+                .corrupt("Slot import state of Valkey not supported.")),
             op::MODULE_AUX => self.module_aux(),
             op::EOF => self.eof(),
             _ => Err(self.source.fail(Reason::UnknownType(byte))),
@@ -330,7 +359,10 @@ impl<R: Read> Decoder<R> {
         self.member.clear();
         self.source.string_into(&mut self.member)?;
         let piece = self.source.string(&mut self.value)?;
-        Ok(Event::Aux(&self.member, resolve(&self.source, piece, &mut self.value)))
+        Ok(Event::Aux(
+            &self.member,
+            resolve(&self.source, piece, &mut self.value),
+        ))
     }
 
     fn eof(&mut self) -> Result<Event<'_, R>, RdbError> {
@@ -352,25 +384,29 @@ impl<R: Read> Decoder<R> {
 
     fn module_aux(&mut self) -> Result<Event<'_, R>, RdbError> {
         self.doing = Doing::ReadModuleAux;
-        let name = format::module_type_name(self.source.len()?);
+        let name = format::module_type_name(self.source.number()?);
         if !self.options.skip_modules {
             return Err(self.source.fail(Reason::ModuleAux(name)));
         }
-        self.source.len()?;
-        self.source.len()?;
+        self.source.number()?;
+        self.source.number()?;
         self.skip_module_values()?;
         Ok(Event::ModuleAux(name))
     }
 
     fn skip_module_values(&mut self) -> Result<(), RdbError> {
         loop {
-            match self.source.len()? {
+            match self.source.number()? {
                 module_kind::EOF => return Ok(()),
-                module_kind::SINT | module_kind::UINT => drop(self.source.len()?),
+                module_kind::SINT | module_kind::UINT => drop(self.source.number()?),
                 module_kind::FLOAT => drop(self.source.array::<4>()?),
                 module_kind::DOUBLE => drop(self.source.array::<8>()?),
                 module_kind::STRING => self.source.skip_string()?,
-                _ => return Err(self.source.corrupt("Error reading module data: unknown value kind")),
+                _ => {
+                    return Err(self
+                        .source
+                        .corrupt("Error reading module data: unknown value kind"));
+                }
             }
         }
     }
@@ -391,9 +427,20 @@ impl<R: Read> Decoder<R> {
         }
         self.has_key = true;
         self.doing = Doing::ReadValue;
-        let Attributes { expire_ms, idle_s, freq } = attributes;
+        let Attributes {
+            expire_ms,
+            idle_s,
+            freq,
+        } = attributes;
         let (key, value) = self.value(ty)?;
-        Ok(Event::Entry(Entry { key, expire_ms, idle_s, freq, rdb_type: ty, value }))
+        Ok(Event::Entry(Entry {
+            key,
+            expire_ms,
+            idle_s,
+            freq,
+            rdb_type: ty,
+            value,
+        }))
     }
 
     /// The value of a payload: type byte and body.
@@ -410,13 +457,19 @@ impl<R: Read> Decoder<R> {
     fn value(&mut self, ty: RdbType) -> Result<(&[u8], Value<'_, R>), RdbError> {
         let value = match ty {
             RdbType::String => return self.string_value(),
-            RdbType::List | RdbType::Set | RdbType::Zset | RdbType::Zset2 => return self.elements(ty),
+            RdbType::List | RdbType::Set | RdbType::Zset | RdbType::Zset2 => {
+                return self.elements(ty);
+            }
             RdbType::Hash | RdbType::HashTtl | RdbType::HashTtlPreGa => return self.elements(ty),
             RdbType::ListZiplist => self.one_node_list()?,
-            RdbType::Quicklist | RdbType::Quicklist2 => self.quicklist(ty == RdbType::Quicklist2)?,
+            RdbType::Quicklist | RdbType::Quicklist2 => {
+                self.quicklist(ty == RdbType::Quicklist2)?
+            }
             RdbType::SetIntset => self.set_ints()?,
             RdbType::SetListpack => self.packed(ty)?,
-            RdbType::HashZipmap | RdbType::HashZiplist | RdbType::HashListpack => self.packed(ty)?,
+            RdbType::HashZipmap | RdbType::HashZiplist | RdbType::HashListpack => {
+                self.packed(ty)?
+            }
             RdbType::ZsetZiplist | RdbType::ZsetListpack => self.packed(ty)?,
             RdbType::HashListpackTtlPreGa => self.packed(ty)?,
             RdbType::HashListpackTtl => {
@@ -428,7 +481,9 @@ impl<R: Read> Decoder<R> {
             RdbType::Stream3 => self.stream(StreamLayout::V3)?,
             RdbType::Module2 => self.module()?,
             RdbType::ModulePreGa => {
-                return Err(self.source.corrupt("Pre-release module format not supported."));
+                return Err(self
+                    .source
+                    .corrupt("Pre-release module format not supported."));
             }
         };
         Ok((&self.key, value))
@@ -450,14 +505,19 @@ impl<R: Read> Decoder<R> {
     fn elements(&mut self, ty: RdbType) -> Result<(&[u8], Value<'_, R>), RdbError> {
         let layout = match ty {
             RdbType::Hash => Layout::Pair,
-            RdbType::HashTtl => Layout::PairTtl { min_expire_ms: self.source.i64_le()?.max(0) as u64 },
+            RdbType::HashTtl => Layout::PairTtl {
+                min_expire_ms: self.source.i64_le()?.max(0) as u64,
+            },
             RdbType::HashTtlPreGa if self.valkey => Layout::PairTtlValkey,
             RdbType::HashTtlPreGa => Layout::PairTtlAbsolute,
             RdbType::Zset => Layout::ScoredText,
             RdbType::Zset2 => Layout::Scored,
             _ => Layout::Member,
         };
-        self.pending = Pending { layout, left: self.source.len()? };
+        self.pending = Pending {
+            layout,
+            left: self.source.number()?,
+        };
         if self.pending.left == 0 {
             return Ok((&self.key, Value::Empty));
         }
@@ -488,7 +548,10 @@ impl<R: Read> Decoder<R> {
     }
 
     /// Reads a blob and makes something of it; the error is placed behind the blob.
-    fn blob<T>(&mut self, make: impl FnOnce(&[u8]) -> Result<T, &'static str>) -> Result<T, RdbError> {
+    fn blob<T>(
+        &mut self,
+        make: impl FnOnce(&[u8]) -> Result<T, &'static str>,
+    ) -> Result<T, RdbError> {
         let piece = self.source.string(&mut self.value)?;
         let made = make(resolve(&self.source, piece, &mut self.value));
         made.map_err(|what| self.source.corrupt(what))
@@ -516,14 +579,22 @@ impl<R: Read> Decoder<R> {
 
     fn one_node_list<'a>(&mut self) -> Result<Value<'a, R>, RdbError> {
         let node = self.blob(|bytes| ziplist(bytes, "List ziplist integrity check failed."))?;
-        Ok(if node.is_empty() { Value::Empty } else { Value::List(vec![ListNode::Packed(node)]) })
+        Ok(if node.is_empty() {
+            Value::Empty
+        } else {
+            Value::List(vec![ListNode::Packed(node)])
+        })
     }
 
     fn quicklist<'a>(&mut self, v2: bool) -> Result<Value<'a, R>, RdbError> {
-        let count = self.source.len()?;
+        let count = self.source.number()?;
         let mut nodes = Vec::with_capacity(count.min(NODES_RESERVE) as usize);
         for _ in 0..count {
-            let container = if v2 { self.source.len()? } else { format::NODE_PACKED };
+            let container = if v2 {
+                self.source.number()?
+            } else {
+                format::NODE_PACKED
+            };
             match container {
                 format::NODE_PLAIN => nodes.push(ListNode::Plain(self.source.string_vec()?)),
                 format::NODE_PACKED => {
@@ -538,7 +609,11 @@ impl<R: Read> Decoder<R> {
                 _ => return Err(self.source.corrupt("Quicklist integrity check failed.")),
             }
         }
-        Ok(if nodes.is_empty() { Value::Empty } else { Value::List(nodes) })
+        Ok(if nodes.is_empty() {
+            Value::Empty
+        } else {
+            Value::List(nodes)
+        })
     }
 
     fn stream<'a>(&mut self, layout: StreamLayout) -> Result<Value<'a, R>, RdbError> {
@@ -547,7 +622,7 @@ impl<R: Read> Decoder<R> {
     }
 
     fn module<'a>(&mut self) -> Result<Value<'a, R>, RdbError> {
-        let name = format::module_type_name(self.source.len()?);
+        let name = format::module_type_name(self.source.number()?);
         if !self.options.skip_modules {
             return Err(self.source.fail(Reason::Module(name)));
         }
@@ -568,9 +643,10 @@ fn read_packed(bytes: &[u8], ty: RdbType, deep: bool) -> Result<Listpack, &'stat
         RdbType::ZsetZiplist => ("Zset ziplist integrity check failed.", blob::check_zset),
         RdbType::ZsetListpack => ("Zset listpack integrity check failed.", blob::check_zset),
         RdbType::HashZipmap => ("Hash zipmap integrity check failed.", blob::check_hash),
-        RdbType::HashListpackTtl | RdbType::HashListpackTtlPreGa => {
-            ("Hash listpack integrity check failed.", blob::check_hash_ttl)
-        }
+        RdbType::HashListpackTtl | RdbType::HashListpackTtlPreGa => (
+            "Hash listpack integrity check failed.",
+            blob::check_hash_ttl,
+        ),
         _ => ("Hash listpack integrity check failed.", blob::check_hash),
     };
     let (blob, deep) = match ty {

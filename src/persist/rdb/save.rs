@@ -29,13 +29,21 @@ pub enum NodeRef<'a> {
 
 /// The type byte of a small set: listpacks of members exist from version 11 on, so the widest form is the plain one.
 pub fn set_packed_type(widest: bool) -> RdbType {
-    if widest { RdbType::Set } else { RdbType::SetListpack }
+    if widest {
+        RdbType::Set
+    } else {
+        RdbType::SetListpack
+    }
 }
 
 /// The type byte of a stream. `activity_differs`: some consumer's active time is not its seen time, which versions before
 /// 11 cannot say.
 pub fn stream_type(widest: bool, activity_differs: bool) -> RdbType {
-    if widest && !activity_differs { RdbType::Stream2 } else { RdbType::Stream3 }
+    if widest && !activity_differs {
+        RdbType::Stream2
+    } else {
+        RdbType::Stream3
+    }
 }
 
 /// The type byte a value is written with.
@@ -61,7 +69,11 @@ pub fn rdb_type(value: &RdbValue, widest: bool) -> RdbType {
 
 impl<W: Write> Encoder<W> {
     /// The body of a list: its nodes.
-    pub fn put_nodes<'a>(&mut self, count: usize, nodes: impl Iterator<Item = NodeRef<'a>>) -> io::Result<()> {
+    pub fn put_nodes<'a>(
+        &mut self,
+        count: usize,
+        nodes: impl Iterator<Item = NodeRef<'a>>,
+    ) -> io::Result<()> {
         self.put_len(count as u64)?;
         for node in nodes {
             match node {
@@ -114,7 +126,13 @@ impl<W: Write> Encoder<W> {
     }
 
     /// One field of it.
-    pub fn put_ttl_field(&mut self, min_ms: u64, expire_ms: Option<u64>, field: &[u8], value: &[u8]) -> io::Result<()> {
+    pub fn put_ttl_field(
+        &mut self,
+        min_ms: u64,
+        expire_ms: Option<u64>,
+        field: &[u8],
+        value: &[u8],
+    ) -> io::Result<()> {
         self.put_len(expire_ms.map_or(0, |ms| ms.saturating_sub(min_ms) + 1))?;
         self.put_string(field)?;
         self.put_string(value)
@@ -147,7 +165,12 @@ impl<W: Write> Encoder<W> {
     }
 
     /// A group's name and position; the number of its pending entries comes next.
-    pub fn put_group_start(&mut self, name: &[u8], last_id: Id, entries_read: Option<u64>) -> io::Result<()> {
+    pub fn put_group_start(
+        &mut self,
+        name: &[u8],
+        last_id: Id,
+        entries_read: Option<u64>,
+    ) -> io::Result<()> {
         self.put_string(name)?;
         self.put_id_lens(last_id)?;
         self.put_len(entries_read.unwrap_or(u64::MAX))
@@ -164,7 +187,11 @@ impl<W: Write> Encoder<W> {
     pub fn put_consumer(&mut self, consumer: &StreamConsumer, ty: RdbType) -> io::Result<()> {
         self.put_string(&consumer.name)?;
         self.put_i64_le(consumer.seen_ms)?;
-        if ty == RdbType::Stream3 { self.put_i64_le(consumer.active_ms) } else { Ok(()) }
+        if ty == RdbType::Stream3 {
+            self.put_i64_le(consumer.active_ms)
+        } else {
+            Ok(())
+        }
     }
 
     fn put_group(&mut self, group: &StreamGroup, ty: RdbType) -> io::Result<()> {
@@ -176,7 +203,12 @@ impl<W: Write> Encoder<W> {
         self.put_len(group.consumers.len() as u64)?;
         for (index, consumer) in group.consumers.iter().enumerate() {
             self.put_consumer(consumer, ty)?;
-            let own = || group.pending.iter().filter(|p| p.consumer as usize == index);
+            let own = || {
+                group
+                    .pending
+                    .iter()
+                    .filter(|p| p.consumer as usize == index)
+            };
             self.put_len(own().count() as u64)?;
             for p in own() {
                 self.put_id_raw(p.id)?;
@@ -198,11 +230,19 @@ impl<W: Write> Encoder<W> {
             entries_added: stream.entries_added,
         })?;
         self.put_len(stream.groups.len() as u64)?;
-        stream.groups.iter().try_for_each(|group| self.put_group(group, ty))
+        stream
+            .groups
+            .iter()
+            .try_for_each(|group| self.put_group(group, ty))
     }
 
     /// A key with its value.
-    pub fn put_entry(&mut self, key: &[u8], meta: &super::EntryMeta, value: &RdbValue) -> io::Result<()> {
+    pub fn put_entry(
+        &mut self,
+        key: &[u8],
+        meta: &super::EntryMeta,
+        value: &RdbValue,
+    ) -> io::Result<()> {
         let ty = rdb_type(value, self.options().widest);
         self.entry(key, meta, ty)?;
         self.put_value(value, ty)
@@ -212,15 +252,21 @@ impl<W: Write> Encoder<W> {
     pub fn put_value(&mut self, value: &RdbValue, ty: RdbType) -> io::Result<()> {
         match value {
             RdbValue::Str(bytes) => self.put_string(bytes),
-            RdbValue::List(nodes) => self.put_nodes(nodes.len(), nodes.iter().map(ListNode::as_ref)),
+            RdbValue::List(nodes) => {
+                self.put_nodes(nodes.len(), nodes.iter().map(ListNode::as_ref))
+            }
             RdbValue::SetInts(ints) => self.put_string(ints.as_bytes()),
             RdbValue::SetPacked(blob) => self.put_set_packed(blob, ty),
-            RdbValue::HashPacked(blob) | RdbValue::ZsetPacked(blob) => self.put_string(blob.as_bytes()),
+            RdbValue::HashPacked(blob) | RdbValue::ZsetPacked(blob) => {
+                self.put_string(blob.as_bytes())
+            }
             RdbValue::HashPackedTtl(blob) => self.put_hash_packed_ttl(blob),
             RdbValue::Stream(stream) => self.put_stream(stream, ty),
             RdbValue::Set(members) => {
                 self.put_len(members.len() as u64)?;
-                members.iter().try_for_each(|member| self.put_string(member))
+                members
+                    .iter()
+                    .try_for_each(|member| self.put_string(member))
             }
             RdbValue::Zset(members) => {
                 self.put_len(members.len() as u64)?;
@@ -233,12 +279,18 @@ impl<W: Write> Encoder<W> {
         }
     }
 
-    fn put_hash(&mut self, fields: &[(Vec<u8>, Vec<u8>, Option<u64>)], ty: RdbType) -> io::Result<()> {
+    fn put_hash(
+        &mut self,
+        fields: &[(Vec<u8>, Vec<u8>, Option<u64>)],
+        ty: RdbType,
+    ) -> io::Result<()> {
         let min = fields.iter().filter_map(|f| f.2).min();
         match min {
             Some(min) if ty == RdbType::HashTtl => {
                 self.put_hash_ttl_start(min, fields.len() as u64)?;
-                fields.iter().try_for_each(|(f, v, ms)| self.put_ttl_field(min, *ms, f, v))
+                fields
+                    .iter()
+                    .try_for_each(|(f, v, ms)| self.put_ttl_field(min, *ms, f, v))
             }
             _ => {
                 self.put_len(fields.len() as u64)?;

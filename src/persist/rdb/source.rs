@@ -6,8 +6,8 @@
 //! Invariant: `crc_pos <= pos <= end <= buf.len()`; a range handed out stays valid until the next primitive is read.
 use super::error::{RdbError, Reason};
 use super::format::enc;
-use crate::ds::{crc64, lzf};
 use crate::ds::numtext::parse_f64;
+use crate::ds::{crc64, lzf};
 use std::io::Read;
 use std::ops::Range;
 
@@ -58,7 +58,16 @@ impl<R: Read> Source<R> {
     /// As `new` with a buffer of `len` bytes (small payloads need no 64 KB).
     pub fn with_buffer(inner: R, len: usize, checked: bool) -> Source<R> {
         let buf = vec![0; len.clamp(64, BUF_LEN)].into_boxed_slice();
-        Source { inner, buf, pos: 0, end: 0, base: 0, crc: 0, crc_pos: 0, checked }
+        Source {
+            inner,
+            buf,
+            pos: 0,
+            end: 0,
+            base: 0,
+            crc: 0,
+            crc_pos: 0,
+            checked,
+        }
     }
 
     /// Bytes consumed so far.
@@ -101,7 +110,11 @@ impl<R: Read> Source<R> {
     /// Makes `need` unread bytes available (at most the buffer's size).
     #[inline]
     fn ensure(&mut self, need: usize) -> Result<(), RdbError> {
-        if self.end - self.pos >= need { Ok(()) } else { self.refill(need) }
+        if self.end - self.pos >= need {
+            Ok(())
+        } else {
+            self.refill(need)
+        }
     }
 
     #[cold]
@@ -147,7 +160,9 @@ impl<R: Read> Source<R> {
         let first = self.byte()?;
         match first >> 6 {
             0 => Ok(Len::Is(u64::from(first))),
-            1 => Ok(Len::Is(u64::from(first & 63) << 8 | u64::from(self.byte()?))),
+            1 => Ok(Len::Is(
+                u64::from(first & 63) << 8 | u64::from(self.byte()?),
+            )),
             3 => Ok(Len::Special(first & 63)),
             _ => match first {
                 0x80 => Ok(Len::Is(u64::from(u32::from_be_bytes(self.array()?)))),
@@ -159,10 +174,12 @@ impl<R: Read> Source<R> {
 
     /// A plain length or number.
     #[inline]
-    pub fn len(&mut self) -> Result<u64, RdbError> {
+    pub fn number(&mut self) -> Result<u64, RdbError> {
         match self.len_or_special()? {
             Len::Is(n) => Ok(n),
-            Len::Special(_) => Err(self.corrupt("String encoding found where a length was expected")),
+            Len::Special(_) => {
+                Err(self.corrupt("String encoding found where a length was expected"))
+            }
         }
     }
 
@@ -250,8 +267,8 @@ impl<R: Read> Source<R> {
     }
 
     fn lzf(&mut self, out: &mut Vec<u8>) -> Result<(), RdbError> {
-        let packed_len = self.len()?;
-        let len = self.len()?;
+        let packed_len = self.number()?;
+        let len = self.number()?;
         if len > packed_len.saturating_mul(LZF_MAX_RATIO) {
             return Err(self.corrupt("Invalid LZF compressed string"));
         }
@@ -301,8 +318,8 @@ impl<R: Read> Source<R> {
         let mut left = match self.len_or_special()? {
             Len::Is(n) => n,
             Len::Special(enc::LZF) => {
-                let packed_len = self.len()?;
-                self.len()?;
+                let packed_len = self.number()?;
+                self.number()?;
                 packed_len
             }
             Len::Special(kind) => return self.special_int(kind).map(|_| ()),
@@ -328,4 +345,3 @@ fn read_some<R: Read>(inner: &mut R, into: &mut [u8]) -> Result<usize, Reason> {
         }
     }
 }
-

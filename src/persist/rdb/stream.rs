@@ -119,10 +119,12 @@ pub(super) fn read<R: Read>(
 ) -> Result<StreamValue, RdbError> {
     let mut stream = StreamValue::default();
     let mut counted = 0u64;
-    for _ in 0..source.len()? {
+    for _ in 0..source.number()? {
         let first = read_node_key(source, scratch)?;
         if stream.nodes.last().is_some_and(|node| node.first >= first) {
-            return Err(source.corrupt("Stream nodes out of order, or listpack re-added with existing key"));
+            return Err(
+                source.corrupt("Stream nodes out of order, or listpack re-added with existing key")
+            );
         }
         let piece = source.string(scratch)?;
         let checked = check_node(resolve(source, piece, scratch), first);
@@ -130,7 +132,7 @@ pub(super) fn read<R: Read>(
         counted = counted.saturating_add(live);
         stream.nodes.push(StreamNode { first, entries });
     }
-    stream.length = source.len()?;
+    stream.length = source.number()?;
     if (deep && stream.length != counted) || (stream.length > 0 && stream.nodes.is_empty()) {
         return Err(source.corrupt("Stream length inconsistent with rax entries"));
     }
@@ -138,12 +140,12 @@ pub(super) fn read<R: Read>(
     if layout >= StreamLayout::V2 {
         stream.first_id = read_id_lens(source)?;
         stream.max_deleted_id = read_id_lens(source)?;
-        stream.entries_added = source.len()?;
+        stream.entries_added = source.number()?;
     } else {
         stream.entries_added = stream.length;
         stream.first_id = first_live_id(&stream.nodes).unwrap_or((0, 0));
     }
-    for _ in 0..source.len()? {
+    for _ in 0..source.number()? {
         let group = read_group(source, layout, &stream, deep)?;
         if stream.groups.iter().any(|g| g.name == group.name) {
             return Err(source.corrupt("Duplicated consumer group name in stream"));
@@ -154,11 +156,11 @@ pub(super) fn read<R: Read>(
 }
 
 fn read_id<R: Read>(source: &mut Source<R>) -> Result<Id, RdbError> {
-    Ok((u64::from_be_bytes(source.array()?), u64::from_be_bytes(source.array()?)))
+    Ok(id_of(source.array()?))
 }
 
 fn read_id_lens<R: Read>(source: &mut Source<R>) -> Result<Id, RdbError> {
-    Ok((source.len()?, source.len()?))
+    Ok((source.number()?, source.number()?))
 }
 
 fn read_node_key<R: Read>(source: &mut Source<R>, scratch: &mut Vec<u8>) -> Result<Id, RdbError> {
@@ -169,9 +171,12 @@ fn read_node_key<R: Read>(source: &mut Source<R>, scratch: &mut Vec<u8>) -> Resu
 
 /// The id in 16 big-endian bytes.
 fn id_from_bytes(bytes: &[u8]) -> Option<Id> {
-    let bytes: [u8; 16] = bytes.try_into().ok()?;
+    bytes.try_into().ok().map(id_of)
+}
+
+fn id_of(bytes: [u8; 16]) -> Id {
     let both = u128::from_be_bytes(bytes);
-    Some(((both >> 64) as u64, both as u64))
+    ((both >> 64) as u64, both as u64)
 }
 
 fn read_group<R: Read>(
@@ -180,22 +185,30 @@ fn read_group<R: Read>(
     stream: &StreamValue,
     deep: bool,
 ) -> Result<StreamGroup, RdbError> {
-    let mut group = StreamGroup { name: source.string_vec()?, last_id: read_id_lens(source)?, ..Default::default() };
+    let mut group = StreamGroup {
+        name: source.string_vec()?,
+        last_id: read_id_lens(source)?,
+        ..Default::default()
+    };
     group.entries_read = match layout {
         // What upstream derives for files that do not say: everything, if the group stands at the end.
         StreamLayout::V1 => (group.last_id >= stream.last_id).then_some(stream.entries_added),
-        _ => Some(source.len()?).filter(|&n| n <= i64::MAX as u64),
+        _ => Some(source.number()?).filter(|&n| n <= i64::MAX as u64),
     };
-    let count = source.len()?;
+    let count = source.number()?;
     group.pending.reserve(count.min(RESERVE_MAX) as usize);
     for _ in 0..count {
         let pending = StreamPending {
             id: read_id(source)?,
             delivered_ms: source.i64_le()?,
-            deliveries: source.len()?,
+            deliveries: source.number()?,
             consumer: u32::MAX,
         };
-        if group.pending.last().is_some_and(|last| last.id >= pending.id) {
+        if group
+            .pending
+            .last()
+            .is_some_and(|last| last.id >= pending.id)
+        {
             return Err(source.corrupt("Duplicated global PEL entry loading stream consumer group"));
         }
         group.pending.push(pending);
@@ -215,21 +228,31 @@ fn read_consumers<R: Read>(
     group: &mut StreamGroup,
 ) -> Result<(), RdbError> {
     let mut names: HashMap<Vec<u8>, ()> = HashMap::new();
-    for index in 0..source.len()? {
+    for index in 0..source.number()? {
         let name = source.string_vec()?;
         if names.insert(name.clone(), ()).is_some() {
             return Err(source.corrupt("Duplicate stream consumer detected"));
         }
         let seen_ms = source.i64_le()?;
-        let active_ms = if layout == StreamLayout::V3 { source.i64_le()? } else { seen_ms };
-        group.consumers.push(StreamConsumer { name, seen_ms, active_ms });
-        for _ in 0..source.len()? {
+        let active_ms = if layout == StreamLayout::V3 {
+            source.i64_le()?
+        } else {
+            seen_ms
+        };
+        group.consumers.push(StreamConsumer {
+            name,
+            seen_ms,
+            active_ms,
+        });
+        for _ in 0..source.number()? {
             let id = read_id(source)?;
             let Ok(at) = group.pending.binary_search_by_key(&id, |p| p.id) else {
                 return Err(source.corrupt("Consumer entry not found in group global PEL"));
             };
             if group.pending[at].consumer != u32::MAX || index >= u64::from(u32::MAX) {
-                return Err(source.corrupt("Duplicated consumer PEL entry loading a stream consumer group"));
+                return Err(
+                    source.corrupt("Duplicated consumer PEL entry loading a stream consumer group")
+                );
             }
             group.pending[at].consumer = index as u32;
         }
@@ -280,13 +303,27 @@ impl<'a> Records<'a> {
         if next_int(&mut entries)? != 0 {
             return None;
         }
-        Some((Records { entries, first, master_fields, left: live.checked_add(deleted)? }, live))
+        Some((
+            Records {
+                entries,
+                first,
+                master_fields,
+                left: live.checked_add(deleted)?,
+            },
+            live,
+        ))
     }
 
     fn record(&mut self) -> Option<Record> {
         let flags = next_int(&mut self.entries)?;
-        let ms = self.first.0.checked_add_signed(next_int(&mut self.entries)?)?;
-        let seq = self.first.1.wrapping_add_signed(next_int(&mut self.entries)?);
+        let ms = self
+            .first
+            .0
+            .checked_add_signed(next_int(&mut self.entries)?)?;
+        let seq = self
+            .first
+            .1
+            .wrapping_add_signed(next_int(&mut self.entries)?);
         let size = if flags & FLAG_SAME_FIELDS != 0 {
             skip(&mut self.entries, self.master_fields)?;
             self.master_fields.checked_add(3)?
@@ -298,7 +335,10 @@ impl<'a> Records<'a> {
         if next_count(&mut self.entries)? != size {
             return None;
         }
-        Some(Record { id: (ms, seq), deleted: flags & FLAG_DELETED != 0 })
+        Some(Record {
+            id: (ms, seq),
+            deleted: flags & FLAG_DELETED != 0,
+        })
     }
 }
 

@@ -145,11 +145,20 @@ impl<R: Read> Elements<'_, R> {
         if self.pending.layout == Layout::Member {
             let piece = self.source.string(self.member)?;
             let member = resolve(self.source, piece, self.member);
-            return Ok(Some(Element { member, value: b"", score, expire_ms }));
+            return Ok(Some(Element {
+                member,
+                value: b"",
+                score,
+                expire_ms,
+            }));
         }
         match self.pending.layout {
-            Layout::PairTtl { min_expire_ms } => expire_ms = relative_expire(self.source, min_expire_ms)?,
-            Layout::PairTtlAbsolute => expire_ms = Some(self.source.len()?).filter(|&ms| ms != 0),
+            Layout::PairTtl { min_expire_ms } => {
+                expire_ms = relative_expire(self.source, min_expire_ms)?
+            }
+            Layout::PairTtlAbsolute => {
+                expire_ms = Some(self.source.number()?).filter(|&ms| ms != 0)
+            }
             _ => {}
         }
         self.member.clear();
@@ -161,18 +170,33 @@ impl<R: Read> Elements<'_, R> {
                 self.value.clear();
                 self.source.string_into(self.value)?;
                 expire_ms = valkey_expire(self.source)?;
-                return Ok(Some(Element { member: self.member, value: self.value, score, expire_ms }));
+                return Ok(Some(Element {
+                    member: self.member,
+                    value: self.value,
+                    score,
+                    expire_ms,
+                }));
             }
             _ => {
                 let piece = self.source.string(self.value)?;
                 let value = resolve(self.source, piece, self.value);
-                return Ok(Some(Element { member: self.member, value, score, expire_ms }));
+                return Ok(Some(Element {
+                    member: self.member,
+                    value,
+                    score,
+                    expire_ms,
+                }));
             }
         }
         if score.is_nan() {
             return Err(self.source.corrupt("Zset with NAN score detected"));
         }
-        Ok(Some(Element { member: self.member, value: b"", score, expire_ms }))
+        Ok(Some(Element {
+            member: self.member,
+            value: b"",
+            score,
+            expire_ms,
+        }))
     }
 
     fn collect<T>(&mut self, mut f: impl FnMut(Element<'_>) -> T) -> Result<Vec<T>, RdbError> {
@@ -186,7 +210,11 @@ impl<R: Read> Elements<'_, R> {
 
 /// The bytes of a string just read.
 #[inline]
-pub(super) fn resolve<'b, R: Read>(source: &'b Source<R>, piece: Piece, scratch: &'b mut Vec<u8>) -> &'b [u8] {
+pub(super) fn resolve<'b, R: Read>(
+    source: &'b Source<R>,
+    piece: Piece,
+    scratch: &'b mut Vec<u8>,
+) -> &'b [u8] {
     match piece {
         Piece::Buffer(range) => source.bytes(range),
         Piece::Scratch => scratch,
@@ -201,8 +229,11 @@ pub(super) fn resolve<'b, R: Read>(source: &'b Source<R>, piece: Piece, scratch:
 /// The latest field expiration that exists (46 bits of milliseconds, as HPEXPIREAT accepts).
 pub const MAX_FIELD_EXPIRE_MS: u64 = (1 << 46) - 1;
 
-fn relative_expire<R: Read>(source: &mut Source<R>, min_expire_ms: u64) -> Result<Option<u64>, RdbError> {
-    match source.len()? {
+fn relative_expire<R: Read>(
+    source: &mut Source<R>,
+    min_expire_ms: u64,
+) -> Result<Option<u64>, RdbError> {
+    match source.number()? {
         0 => Ok(None),
         n => match min_expire_ms.checked_add(n - 1) {
             Some(ms) if ms <= MAX_FIELD_EXPIRE_MS => Ok(Some(ms)),
@@ -248,14 +279,18 @@ impl<R: Read> Value<'_, R> {
             }
             Value::SetInts(ints) => RdbValue::SetInts(ints),
             Value::SetPacked(blob) => RdbValue::SetPacked(blob),
-            Value::SetElements(mut elements) => RdbValue::Set(elements.collect(|e| e.member.to_vec())?),
+            Value::SetElements(mut elements) => {
+                RdbValue::Set(elements.collect(|e| e.member.to_vec())?)
+            }
             Value::HashPacked(blob) => RdbValue::HashPacked(blob),
             Value::HashPackedTtl(blob) => RdbValue::HashPackedTtl(blob),
-            Value::HashElements(mut elements) => {
-                RdbValue::Hash(elements.collect(|e| (e.member.to_vec(), e.value.to_vec(), e.expire_ms))?)
-            }
+            Value::HashElements(mut elements) => RdbValue::Hash(
+                elements.collect(|e| (e.member.to_vec(), e.value.to_vec(), e.expire_ms))?,
+            ),
             Value::ZsetPacked(blob) => RdbValue::ZsetPacked(blob),
-            Value::ZsetElements(mut elements) => RdbValue::Zset(elements.collect(|e| (e.member.to_vec(), e.score))?),
+            Value::ZsetElements(mut elements) => {
+                RdbValue::Zset(elements.collect(|e| (e.member.to_vec(), e.score))?)
+            }
             Value::Stream(stream) => RdbValue::Stream(stream),
             Value::Empty | Value::Module(_) => return Ok(None),
         }))

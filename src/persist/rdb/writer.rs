@@ -6,8 +6,8 @@
 //!
 //! With `SaveOptions::widest`, values are written in the oldest form that loses nothing (see `save::rdb_type`).
 use super::format::{self, HEADER_LEN, RDB_VERSION_LOWEST, RdbType, enc, op};
-use crate::ds::{crc64, lzf};
 use crate::ds::numtext::parse_i64;
+use crate::ds::{crc64, lzf};
 use std::io::{self, Seek, SeekFrom, Write};
 
 const BUF_LEN: usize = 64 << 10;
@@ -35,7 +35,12 @@ pub struct SaveOptions {
 
 impl Default for SaveOptions {
     fn default() -> Self {
-        SaveOptions { compress: true, checksum: true, version: format::RDB_VERSION, widest: true }
+        SaveOptions {
+            compress: true,
+            checksum: true,
+            version: format::RDB_VERSION,
+            widest: true,
+        }
     }
 }
 
@@ -191,7 +196,10 @@ impl<W: Write> Encoder<W> {
             if let Some(n) = parse_i64(bytes).and_then(|n| i32::try_from(n).ok()) {
                 return self.put_small_int(n);
             }
-        } else if bytes.len() > LZF_MIN_LEN && self.options.compress && self.put_compressed(bytes)? {
+        } else if bytes.len() > LZF_MIN_LEN
+            && self.options.compress
+            && self.put_compressed(bytes)?
+        {
             return Ok(());
         }
         self.put_len(bytes.len() as u64)?;
@@ -336,7 +344,10 @@ impl<W: Write + Seek> Encoder<W> {
     pub fn finish_file(mut self) -> io::Result<(W, u16)> {
         self.put_byte(op::EOF)?;
         self.flush()?;
-        let (from, to) = (header_bytes(self.options.version), header_bytes(self.needed));
+        let (from, to) = (
+            header_bytes(self.options.version),
+            header_bytes(self.needed),
+        );
         let mut crc = self.crc;
         if self.options.checksum {
             let delta: Vec<u8> = from.iter().zip(&to).map(|(a, b)| a ^ b).collect();
@@ -397,7 +408,10 @@ mod tests {
     fn zeros_shift_the_checksum() {
         for count in [0usize, 1, 2, 7, 8, 255, 4096, 100_003] {
             let start = crc64::update(0, b"123456789");
-            assert_eq!(crc64_zeros(start, count as u64), crc64::update(start, &vec![0; count]));
+            assert_eq!(
+                crc64_zeros(start, count as u64),
+                crc64::update(start, &vec![0; count])
+            );
         }
     }
 

@@ -2,16 +2,26 @@
 use super::*;
 use crate::ds::rng::Rng;
 
-const FILES: [&str; 4] = ["redis-7.0.15.rdb", "redis-8.2.3.rdb", "valkey-9.1.2.rdb", "old-formats.rdb"];
+const FILES: [&str; 4] = [
+    "redis-7.0.15.rdb",
+    "redis-8.2.3.rdb",
+    "valkey-9.1.2.rdb",
+    "old-formats.rdb",
+];
 
 #[test]
 fn cut_anywhere_it_is_torn() {
     for name in FILES {
         let bytes = data(name);
         for len in 0..bytes.len() {
-            let error = load(&bytes[..len], LoadOptions::default()).err().unwrap_or_else(|| panic!("{name} cut at {len}"));
+            let error = load(&bytes[..len], LoadOptions::default())
+                .err()
+                .unwrap_or_else(|| panic!("{name} cut at {len}"));
             assert!(error.is_truncated(), "{name} cut at {len}: {error}");
-            assert!(error.offset <= len as u64 && error.offset + 600 > len as u64, "{name} cut at {len}: {error}");
+            assert!(
+                error.offset <= len as u64 && error.offset + 600 > len as u64,
+                "{name} cut at {len}: {error}"
+            );
         }
     }
 }
@@ -25,12 +35,23 @@ fn every_flipped_bit_is_noticed() {
                 let mut bad = bytes.clone();
                 bad[at] ^= 1 << bit;
                 let error = load(&bad, LoadOptions::default()).err();
-                let error = error.unwrap_or_else(|| panic!("{name}: byte {at} bit {bit} went unnoticed"));
+                let error =
+                    error.unwrap_or_else(|| panic!("{name}: byte {at} bit {bit} went unnoticed"));
                 assert!(error.offset <= bytes.len() as u64);
                 // Without the checksum it may pass, but whatever passes can be saved and loaded again.
-                if let Ok(file) = load(&bad, LoadOptions { checksum: false, deep: false, skip_modules: true }) {
+                if let Ok(file) = load(
+                    &bad,
+                    LoadOptions {
+                        checksum: false,
+                        deep: false,
+                        skip_modules: true,
+                    },
+                ) {
                     let (again, _) = save(&file, SaveOptions::default());
-                    assert!(load(&again, LoadOptions::default()).is_ok(), "{name}: byte {at} bit {bit}");
+                    assert!(
+                        load(&again, LoadOptions::default()).is_ok(),
+                        "{name}: byte {at} bit {bit}"
+                    );
                 }
             }
         }
@@ -41,7 +62,10 @@ fn every_flipped_bit_is_noticed() {
 fn bodies() -> Vec<(u16, Vec<u8>)> {
     let mut out = Vec::new();
     for name in ["redis-7.0.15", "redis-8.2.3", "valkey-9.1.2"] {
-        for line in String::from_utf8(data(&format!("{name}.dumps"))).unwrap().lines() {
+        for line in String::from_utf8(data(&format!("{name}.dumps")))
+            .unwrap()
+            .lines()
+        {
             let payload = unhex(line.split_once('\t').unwrap().1);
             let verified = dump::verify(&payload).unwrap();
             out.push((verified.version, verified.body.to_vec()));
@@ -81,13 +105,21 @@ fn mutated_payloads_with_right_checksums_never_panic() {
             if let Ok(value) = dump::decode(&with_footer(*version, &body), deep) {
                 accepted += 1;
                 let again = dump::decode(&dump::encode(&value, round % 2 == 0), false);
-                let again = again.unwrap_or_else(|e| panic!("round {round}: {e:?} after {}", hex(&body)));
+                let again =
+                    again.unwrap_or_else(|e| panic!("round {round}: {e:?} after {}", hex(&body)));
                 // Not `value == again`: NaN-free but reordered TTL minima and versions are normalised.
-                assert!(describe_value(&value) == describe_value(&again), "round {round}: {}", hex(&body));
+                assert!(
+                    describe_value(&value) == describe_value(&again),
+                    "round {round}: {}",
+                    hex(&body)
+                );
             }
         }
     }
-    assert!(accepted > 1000, "mutations too wild to test anything: {accepted}");
+    assert!(
+        accepted > 1000,
+        "mutations too wild to test anything: {accepted}"
+    );
 }
 
 fn mutate(body: &mut Vec<u8>, rng: &mut Rng) {
@@ -118,15 +150,27 @@ fn random_bytes_behind_a_header_never_panic() {
             1 => 0xF0 + rng.below(16) as u8,
             _ => rng.next_u64() as u8,
         }));
-        let _ = load(&bytes, LoadOptions { checksum: false, deep: true, skip_modules: true });
+        let _ = load(
+            &bytes,
+            LoadOptions {
+                checksum: false,
+                deep: true,
+                skip_modules: true,
+            },
+        );
     }
 }
 
 #[test]
 fn lying_lengths_cost_nothing() {
-    for body in [&b"\x00\x81\x00\x00\x7f\xff\xff\xff\xff\xffx"[..], b"\x02\x81\x00\x00\x7f\xff\xff\xff\xff\xff\x01x",
-        b"\x12\x81\x7f\xff\xff\xff\xff\xff\xff\xff", b"\x15\x81\x7f\xff\xff\xff\xff\xff\xff\xff",
-        b"\x00\xc3\x05\x81\x00\x00\x7f\xff\xff\xff\xff\xffaaaaa", b"\x04\x81\xff\xff\xff\xff\xff\xff\xff\xff\x01a\x01b"] {
+    for body in [
+        &b"\x00\x81\x00\x00\x7f\xff\xff\xff\xff\xffx"[..],
+        b"\x02\x81\x00\x00\x7f\xff\xff\xff\xff\xff\x01x",
+        b"\x12\x81\x7f\xff\xff\xff\xff\xff\xff\xff",
+        b"\x15\x81\x7f\xff\xff\xff\xff\xff\xff\xff",
+        b"\x00\xc3\x05\x81\x00\x00\x7f\xff\xff\xff\xff\xffaaaaa",
+        b"\x04\x81\xff\xff\xff\xff\xff\xff\xff\xff\x01a\x01b",
+    ] {
         assert!(dump::decode(&with_footer(12, body), true).is_err());
     }
 }
@@ -148,28 +192,66 @@ fn deep_checks_see_what_shallow_ones_need_not() {
         (20, &[b"x", b"5", b"x"]),
     ];
     for (ty, items) in cases {
-        assert!(dump::decode(&payload(ty, items), false).is_ok(), "{ty} {items:?}");
-        assert!(dump::decode(&payload(ty, items), true).is_err(), "{ty} {items:?}");
+        assert!(
+            dump::decode(&payload(ty, items), false).is_ok(),
+            "{ty} {items:?}"
+        );
+        assert!(
+            dump::decode(&payload(ty, items), true).is_err(),
+            "{ty} {items:?}"
+        );
     }
-    let always: [(u8, &[&[u8]]); 4] =
-        [(16, &[b"f", b"1", b"g"]), (17, &[b"a"]), (17, &[b"a", b"word"]), (23, &[b"f", b"v", b"-5"])];
+    let always: [(u8, &[&[u8]]); 4] = [
+        (16, &[b"f", b"1", b"g"]),
+        (17, &[b"a"]),
+        (17, &[b"a", b"word"]),
+        (23, &[b"f", b"v", b"-5"]),
+    ];
     for (ty, items) in always {
-        assert!(dump::decode(&payload(ty, items), false).is_err(), "{ty} {items:?}");
+        assert!(
+            dump::decode(&payload(ty, items), false).is_err(),
+            "{ty} {items:?}"
+        );
     }
 }
 
 #[test]
 fn the_official_suites_damaged_assets() {
-    let folder = std::env::var("REDIS_SUITE").unwrap_or_else(|_| "/opt/ref/src/redis-7.0.15/tests".into());
+    let folder =
+        std::env::var("REDIS_SUITE").unwrap_or_else(|_| "/opt/ref/src/redis-7.0.15/tests".into());
     let read = |name: &str| std::fs::read(format!("{folder}/assets/{name}")).ok();
     let Some(bad) = read("corrupt_ziplist.rdb") else {
         return eprintln!("skipped: no official suite at {folder}");
     };
     let error = load(&bad, LoadOptions::default()).err().unwrap();
-    assert_eq!((error.offset, error.reason_text().as_str()), (494, "Hash ziplist integrity check failed."));
-    assert!(load(&read("corrupt_empty_keys.rdb").unwrap(), LoadOptions::default()).unwrap().records.is_empty());
-    for (name, keys) in [("encodings.rdb", 13), ("hash-ziplist.rdb", 1), ("hash-zipmap.rdb", 1), ("list-quicklist.rdb", 2), ("zset-ziplist.rdb", 1)] {
-        let deep = LoadOptions { deep: true, ..Default::default() };
-        assert_eq!(load(&read(name).unwrap(), deep).unwrap().records.len(), keys, "{name}");
+    assert_eq!(
+        (error.offset, error.reason_text().as_str()),
+        (494, "Hash ziplist integrity check failed.")
+    );
+    assert!(
+        load(
+            &read("corrupt_empty_keys.rdb").unwrap(),
+            LoadOptions::default()
+        )
+        .unwrap()
+        .records
+        .is_empty()
+    );
+    for (name, keys) in [
+        ("encodings.rdb", 13),
+        ("hash-ziplist.rdb", 1),
+        ("hash-zipmap.rdb", 1),
+        ("list-quicklist.rdb", 2),
+        ("zset-ziplist.rdb", 1),
+    ] {
+        let deep = LoadOptions {
+            deep: true,
+            ..Default::default()
+        };
+        assert_eq!(
+            load(&read(name).unwrap(), deep).unwrap().records.len(),
+            keys,
+            "{name}"
+        );
     }
 }

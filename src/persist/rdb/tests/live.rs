@@ -17,19 +17,46 @@ impl Server {
     fn start(program: &str, rdb: &[u8]) -> Option<Server> {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("dump.rdb"), rdb).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         let mut command = Command::new(program);
-        command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"]).arg(dir.path());
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
+        command
+            .args([
+                "--port",
+                &port.to_string(),
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+                "--dir",
+            ])
+            .arg(dir.path());
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
             if let Ok(stream) = TcpStream::connect(("127.0.0.1", port)) {
-                return Some(Server { child, stream: BufReader::new(stream), _dir: dir });
+                return Some(Server {
+                    child,
+                    stream: BufReader::new(stream),
+                    _dir: dir,
+                });
             }
             if child.try_wait().unwrap().is_some() || Instant::now() > deadline {
                 let _ = child.kill();
                 let mut log = String::new();
-                child.stdout.take().unwrap().read_to_string(&mut log).unwrap();
+                child
+                    .stdout
+                    .take()
+                    .unwrap()
+                    .read_to_string(&mut log)
+                    .unwrap();
                 panic!("{program} did not load our file:\n{log}");
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -60,7 +87,9 @@ impl Server {
                 out
             }
             "*" => {
-                let parts: Vec<Vec<u8>> = (0..rest.parse().unwrap_or(0)).map(|_| self.reply()).collect();
+                let parts: Vec<Vec<u8>> = (0..rest.parse().unwrap_or(0))
+                    .map(|_| self.reply())
+                    .collect();
                 parts.join(&b' ')
             }
             _ => line.trim_end().into(),
@@ -79,7 +108,10 @@ impl Drop for Server {
 fn cross_load(program: &str, name: &str, max: u16) {
     let mut file = load(&data(&format!("{name}.rdb")), LoadOptions::default()).unwrap();
     file.records.retain(|record| {
-        let one = File { records: vec![record.clone()], ..Default::default() };
+        let one = File {
+            records: vec![record.clone()],
+            ..Default::default()
+        };
         save(&one, SaveOptions::default()).1 <= max
     });
     let (bytes, version) = save(&file, SaveOptions::default());
@@ -88,19 +120,39 @@ fn cross_load(program: &str, name: &str, max: u16) {
         return eprintln!("skipped: {program} is not installed");
     };
     for record in &file.records {
-        assert_eq!(server.call(&[b"SELECT", record.db.to_string().as_bytes()]), b"+OK");
+        assert_eq!(
+            server.call(&[b"SELECT", record.db.to_string().as_bytes()]),
+            b"+OK"
+        );
         let payload = server.call(&[b"DUMP", &record.key]);
         let key = record.key.escape_ascii().to_string();
-        let value = dump::decode(&payload, true).unwrap_or_else(|e| panic!("{program} {key}: {e:?}"));
-        assert_eq!(describe_value(&value), describe_value(&record.value), "{program} {key}");
+        let value =
+            dump::decode(&payload, true).unwrap_or_else(|e| panic!("{program} {key}: {e:?}"));
+        assert_eq!(
+            describe_value(&value),
+            describe_value(&record.value),
+            "{program} {key}"
+        );
         let expire = server.call(&[b"PEXPIRETIME", &record.key]);
-        assert_eq!(expire, format!(":{}", record.meta.expire_ms.unwrap_or(-1)).into_bytes(), "{program} {key}");
+        assert_eq!(
+            expire,
+            format!(":{}", record.meta.expire_ms.unwrap_or(-1)).into_bytes(),
+            "{program} {key}"
+        );
         // And the other way: the server takes our payload of its value (version 12 is too new for the others).
         if program == "redis-8.2.3" {
             let ours = dump::encode(&record.value, true);
-            assert_eq!(server.call(&[b"RESTORE", b"copy", b"0", &ours, b"REPLACE"]), b"+OK", "{key}");
+            assert_eq!(
+                server.call(&[b"RESTORE", b"copy", b"0", &ours, b"REPLACE"]),
+                b"+OK",
+                "{key}"
+            );
             let back = dump::decode(&server.call(&[b"DUMP", b"copy"]), true).unwrap();
-            assert_eq!(describe_value(&back), describe_value(&record.value), "{key}");
+            assert_eq!(
+                describe_value(&back),
+                describe_value(&record.value),
+                "{key}"
+            );
         }
     }
     let functions = server.call(&[b"FUNCTION", b"LIST"]);

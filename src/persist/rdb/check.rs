@@ -108,6 +108,7 @@ pub fn check<R: Read>(input: R, now_ms: i64, out: &mut dyn Write) -> io::Result<
 enum Note {
     Nothing,
     Line(String),
+    LineAt(u64, String),
     Done(Checksum),
 }
 
@@ -119,7 +120,7 @@ fn step<R: Read>(event: Event<'_, R>, now_ms: i64, counts: &mut Counts) -> Resul
             c_text(value)
         ))),
         Event::SelectDb(db) => Ok(Note::Line(format!("Selecting DB ID {db}"))),
-        Event::ModuleAux(name) => Ok(Note::Line(format!("MODULE AUX for: {name}"))),
+        Event::ModuleAux(name, at) => Ok(Note::LineAt(at, format!("MODULE AUX for: {name}"))),
         Event::Eof(checksum) => Ok(Note::Done(checksum)),
         Event::ResizeDb { .. } | Event::SlotInfo { .. } | Event::Function(_) => Ok(Note::Nothing),
         Event::Entry(entry) => {
@@ -187,6 +188,7 @@ fn print_note(note: Note, offset: u64, out: &mut dyn Write) -> io::Result<()> {
     match note {
         Note::Nothing => Ok(()),
         Note::Line(text) => writeln!(out, "[offset {offset}] {text}"),
+        Note::LineAt(at, text) => writeln!(out, "[offset {at}] {text}"),
         Note::Done(checksum) => {
             match checksum {
                 Checksum::Ok => writeln!(out, "[offset {offset}] Checksum OK")?,
@@ -226,7 +228,9 @@ fn print_damage<R: Read>(
         }
         Reason::EmptyKey => "Unexpected EOF reading RDB file".to_string(),
         Reason::UnknownType(ty) => format!("Invalid object type: {ty}"),
-        Reason::Corrupt(_) => RdbError::new(offset, error.reason.clone()).to_string(),
+        Reason::Corrupt(_) | Reason::StringEncoding(_) => {
+            RdbError::new(offset, error.reason.clone()).to_string()
+        }
         _ => error.reason_text(),
     };
     writeln!(out, "--- RDB ERROR DETECTED ---")?;
@@ -251,7 +255,7 @@ fn print_damage<R: Read>(
     }
     print_counts(counts, out)?;
     log::debug!("the damaged record starts at offset {record_at}");
-    if matches!(error.reason, Reason::Corrupt(_)) {
+    if matches!(error.reason, Reason::Corrupt(_) | Reason::StringEncoding(_)) {
         log::warn!("Terminating server after rdb file reading failure.");
     }
     Ok(())

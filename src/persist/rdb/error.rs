@@ -26,6 +26,8 @@ pub enum Reason {
     Version(u32),
     /// A type byte or opcode nobody defined.
     UnknownType(u8),
+    /// A special string encoding nobody defined.
+    StringEncoding(u8),
     /// The content contradicts the format; the text names the check that failed.
     Corrupt(&'static str),
     /// The same key twice in a database (reported by the keyspace).
@@ -85,6 +87,7 @@ impl RdbError {
             Reason::WrongSignature => "Wrong signature trying to load DB from file".into(),
             Reason::Version(v) => format!("Can't handle RDB format version {v}"),
             Reason::UnknownType(ty) => format!("Unknown RDB encoding type {ty}"),
+            Reason::StringEncoding(n) => format!("Unknown RDB string encoding type {n}"),
             Reason::Corrupt(text) => (*text).into(),
             Reason::DuplicateKey(key, db) => {
                 format!("RDB has duplicated key '{}' in DB {db}", key.escape_ascii())
@@ -132,7 +135,11 @@ impl fmt::Display for RdbError {
                     "Wrong RDB checksum expected: ({computed:x}) but got ({stored:x}). Aborting now."
                 )
             }
-            Reason::UnknownType(_) | Reason::Corrupt(_) | Reason::Module(_) | Reason::EmptyKey => {
+            Reason::UnknownType(_)
+            | Reason::StringEncoding(_)
+            | Reason::Corrupt(_)
+            | Reason::Module(_)
+            | Reason::EmptyKey => {
                 write!(
                     f,
                     "Internal error in RDB reading offset {}, function at rdb -> {}",

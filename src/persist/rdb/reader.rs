@@ -69,8 +69,8 @@ pub enum Event<'a, R: Read> {
     },
     /// A function library's source.
     Function(&'a [u8]),
-    /// Auxiliary module data, passed over (only with `skip_modules`).
-    ModuleAux(String),
+    /// Auxiliary module data of this module type, passed over (only with `skip_modules`), and where its values begin.
+    ModuleAux(String, u64),
     /// A key with its value.
     Entry(Entry<'a, R>),
     /// The end, after which nothing may be pulled.
@@ -390,8 +390,9 @@ impl<R: Read> Decoder<R> {
         }
         self.source.number()?;
         self.source.number()?;
+        let values_at = self.source.offset();
         self.skip_module_values()?;
-        Ok(Event::ModuleAux(name))
+        Ok(Event::ModuleAux(name, values_at))
     }
 
     fn skip_module_values(&mut self) -> Result<(), RdbError> {

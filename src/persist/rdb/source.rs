@@ -167,7 +167,7 @@ impl<R: Read> Source<R> {
             _ => match first {
                 0x80 => Ok(Len::Is(u64::from(u32::from_be_bytes(self.array()?)))),
                 0x81 => Ok(Len::Is(u64::from_be_bytes(self.array()?))),
-                _ => Err(self.corrupt("Unknown length encoding in rdbLoadLen()")),
+                _ => Err(self.corrupt("Unknown length encoding 2 in rdbLoadLen()")),
             },
         }
     }
@@ -262,7 +262,7 @@ impl<R: Read> Source<R> {
             enc::INT8 => Ok(i64::from(self.byte()? as i8)),
             enc::INT16 => Ok(i64::from(i16::from_le_bytes(self.array()?))),
             enc::INT32 => Ok(i64::from(i32::from_le_bytes(self.array()?))),
-            _ => Err(self.corrupt("Unknown RDB string encoding type")),
+            _ => Err(self.fail(Reason::StringEncoding(kind))),
         }
     }
 

@@ -303,3 +303,36 @@ fn the_hook_runs_every_four_megabytes() {
         21
     );
 }
+
+/// Not a test of correctness: `cargo test --lib five_million -- --ignored --nocapture` says how quick decoding alone is.
+#[test]
+#[ignore = "a measurement"]
+fn five_million_small_strings() {
+    let start = std::time::Instant::now();
+    let mut encoder = Encoder::new(Vec::with_capacity(256 << 20), SaveOptions::default());
+    encoder.header().unwrap();
+    for i in 0..5_000_000u32 {
+        let key = format!("key:{i:012}");
+        encoder
+            .entry(key.as_bytes(), &EntryMeta::default(), RdbType::String)
+            .unwrap();
+        encoder.put_string(b"a value of 16 by").unwrap();
+    }
+    let bytes = encoder.finish().unwrap();
+    let saved = start.elapsed();
+    let start = std::time::Instant::now();
+    let mut decoder = Decoder::new(&bytes[..], LoadOptions::default());
+    let mut total = 0;
+    while let Event::Entry(entry) = decoder.next().unwrap() {
+        let Value::Str(Text::Bytes(value)) = entry.value else {
+            unreachable!()
+        };
+        total += entry.key.len() + value.len();
+    }
+    assert_eq!(total, 160_000_000);
+    eprintln!(
+        "encoded in {saved:?}, decoded in {:?}, {} MB",
+        start.elapsed(),
+        bytes.len() >> 20
+    );
+}

@@ -24,9 +24,15 @@ fn comparable(text: &str) -> Vec<String> {
         .map(
             |line| match (line.find("Internal error in RDB"), line.find(" -> ")) {
                 (Some(from), Some(_))
-                    if ["I/O error", "failed", "Error reading", "short read"]
-                        .iter()
-                        .any(|w| line.contains(w))
+                    if [
+                        "I/O error",
+                        "failed",
+                        "Error reading",
+                        "short read",
+                        "Short read",
+                    ]
+                    .iter()
+                    .any(|w| line.contains(w))
                         && !line.contains("integrity check") =>
                 {
                     format!("{}Unexpected EOF reading RDB file", &line[..from])

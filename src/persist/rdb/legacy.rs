@@ -146,10 +146,11 @@ pub fn zipmap_to_listpack(blob: &[u8]) -> Option<Listpack> {
 fn zipmap_string<'a>(blob: &'a [u8], at: &mut usize, has_free: bool) -> Option<&'a [u8]> {
     let (len, mut head) = match *blob.get(*at)? {
         END => return None,
-        BIG_LEN => (
-            u32::from_le_bytes(blob.get(*at + 1..*at + 5)?.try_into().ok()?) as usize,
-            5,
-        ),
+        BIG_LEN => {
+            let len = u32::from_le_bytes(blob.get(*at + 1..*at + 5)?.try_into().ok()?) as usize;
+            // The long form of a short length would be skipped over wrongly by a reader that rewrites it.
+            (Some(len).filter(|&len| len >= usize::from(BIG_LEN))?, 5)
+        }
         n => (usize::from(n), 1),
     };
     let mut free = 0;

@@ -597,7 +597,12 @@ impl<R: Read> Decoder<R> {
                 format::NODE_PACKED
             };
             match container {
-                format::NODE_PLAIN => nodes.push(ListNode::Plain(self.source.string_vec()?)),
+                format::NODE_PLAIN => match self.source.string_vec()? {
+                    element if element.is_empty() => {
+                        return Err(self.source.corrupt("Quicklist empty plain node"));
+                    }
+                    element => nodes.push(ListNode::Plain(element)),
+                },
                 format::NODE_PACKED => {
                     let node = self.blob(|bytes| match v2 {
                         true => blob::listpack(bytes, "Listpack integrity check failed."),

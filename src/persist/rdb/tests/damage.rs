@@ -255,3 +255,82 @@ fn the_official_suites_damaged_assets() {
         );
     }
 }
+
+/// The bytes of a Tcl string with `\xHH` and single-character escapes.
+fn tcl_bytes(text: &str) -> Vec<u8> {
+    let bytes = text.as_bytes();
+    let (mut out, mut at) = (Vec::new(), 0);
+    while at < bytes.len() {
+        if bytes[at] != b'\\' {
+            out.push(bytes[at]);
+            at += 1;
+        } else if bytes[at + 1] == b'x' {
+            let digits = bytes[at + 2..]
+                .iter()
+                .take(2)
+                .take_while(|b| b.is_ascii_hexdigit())
+                .count();
+            out.push(u8::from_str_radix(&text[at + 2..at + 2 + digits], 16).unwrap());
+            at += 2 + digits;
+        } else {
+            out.push(match bytes[at + 1] {
+                b'n' => b'\n',
+                b'r' => b'\r',
+                b't' => b'\t',
+                b'a' => 7,
+                b'b' => 8,
+                b'v' => 11,
+                b'f' => 12,
+                other => other,
+            });
+            at += 2;
+        }
+    }
+    out
+}
+
+/// Does an owned value hold an element twice (what building a table from it would find)?
+fn has_duplicates(value: &RdbValue) -> bool {
+    let keys: Vec<&Vec<u8>> = match value {
+        RdbValue::Set(members) => members.iter().collect(),
+        RdbValue::Hash(fields) => fields.iter().map(|f| &f.0).collect(),
+        RdbValue::Zset(members) => members.iter().map(|m| &m.0).collect(),
+        _ => return false,
+    };
+    keys.iter().collect::<std::collections::HashSet<_>>().len() < keys.len()
+}
+
+#[test]
+fn the_official_suites_damaged_payloads() {
+    let folder =
+        std::env::var("REDIS_SUITE").unwrap_or_else(|_| "/opt/ref/src/redis-7.0.15/tests".into());
+    let Ok(script) = std::fs::read(format!("{folder}/integration/corrupt-dump.tcl")) else {
+        return eprintln!("skipped: no official suite at {folder}");
+    };
+    let script = String::from_utf8_lossy(&script).into_owned();
+    let (mut met, mut refused) = (0, 0);
+    for test in script.split("\ntest {").skip(1) {
+        let name = test.split('}').next().unwrap_or("");
+        for line in test.lines().filter(|line| line.contains("restore")) {
+            let Some((_, rest)) = line.split_once('"') else {
+                continue;
+            };
+            let Some((text, _)) = rest.rsplit_once('"') else {
+                continue;
+            };
+            let payload = tcl_bytes(text);
+            met += 1;
+            let _ = dump::decode(&payload, false);
+            let deep = dump::decode(&payload, true);
+            if test.contains("*Bad data format*") && !test.contains("sanitize_dump no") {
+                let sound = deep.is_ok_and(|value| !has_duplicates(&value));
+                assert!(!sound, "{name}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(
+        met > 35 && refused >= 30,
+        "{met} payloads, {refused} to be refused: is the script read right?"
+    );
+}

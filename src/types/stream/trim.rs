@@ -1,0 +1,173 @@
+//! Trimming (XTRIM, and XADD's options): entries go from the old end, by whole nodes where possible.
+//!
+//! `Approximate` removes whole nodes only, and no more than its limit; that is O(1) per node. `Exact` then marks entries in the
+//! node it stops in. What happens to references in pending lists is the [`RefPolicy`]'s. As in 8.2.3 an approximate trim with a
+//! policy other than `KeepRef` removes nothing: dropping a node unseen could not honour it.
+use super::log::Log;
+use super::node::DELETED;
+use super::{Group, RefPolicy, Stream};
+use crate::ds::listpack::Pos;
+use crate::ds::stream::StreamId;
+
+/// What a trim leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TrimTo {
+    /// At most so many entries.
+    MaxLen(u64),
+    /// No entry below this id.
+    MinId(StreamId),
+}
+
+/// How much work a trim does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TrimEffort {
+    /// Until the target is met.
+    Exact,
+    /// Whole nodes only; at most `limit` entries (0: no limit).
+    Approximate {
+        /// Entries removed at most.
+        limit: u64,
+    },
+}
+
+/// The LIMIT of an approximate trim that names none: a hundred nodes' worth of entries, within 10,000 (no node limit) and
+/// 1,000,000.
+pub fn default_limit(node_max_entries: u64) -> u64 {
+    match node_max_entries.saturating_mul(100) {
+        0 => 10_000,
+        n => n.min(1_000_000),
+    }
+}
+
+impl Log {
+    /// Whether nothing from an entry `id` on has to go.
+    fn trimmed(&self, to: TrimTo, id: StreamId) -> bool {
+        match to {
+            TrimTo::MaxLen(max) => self.length <= max,
+            TrimTo::MinId(min) => id >= min,
+        }
+    }
+
+    /// Drops whole nodes from the front; returns how many entries went.
+    fn trim_nodes(&mut self, to: TrimTo, limit: u64) -> u64 {
+        let mut removed = 0;
+        while let Some(node) = self.nodes.front() {
+            let count = node.count();
+            if limit != 0 && count.saturating_add(removed) > limit {
+                break;
+            }
+            let whole = match to {
+                TrimTo::MaxLen(max) => {
+                    self.length > max && self.length.saturating_sub(count) >= max
+                }
+                // The node's end is only looked for when its start says that it could go.
+                TrimTo::MinId(min) => {
+                    node.key < min && node.entries_rev().next().is_some_and(|e| e.id < min)
+                }
+            };
+            if !whole {
+                break;
+            }
+            self.nodes.pop_front();
+            self.length = self.length.saturating_sub(count);
+            removed = count.saturating_add(removed);
+        }
+        removed
+    }
+
+    /// Marks entries of node `index` from its front until the target is met; `may_go` is asked for each. Returns how many went
+    /// and whether the node is gone.
+    fn trim_inside(
+        &mut self,
+        index: usize,
+        to: TrimTo,
+        may_go: &mut dyn FnMut(StreamId) -> bool,
+    ) -> (u64, bool) {
+        let mut marks: Vec<(Pos, i64)> = Vec::new();
+        let mut length = self.length;
+        let Some(node) = self.nodes.get(index) else {
+            return (0, false);
+        };
+        for entry in node.entries() {
+            if entry.flags & DELETED != 0 {
+                continue;
+            }
+            let met = match to {
+                TrimTo::MaxLen(max) => length <= max,
+                TrimTo::MinId(min) => entry.id >= min,
+            };
+            if met {
+                break;
+            }
+            if may_go(entry.id) {
+                marks.push((entry.at, entry.flags));
+                length = length.saturating_sub(1);
+            }
+        }
+        let removed = self.length - length;
+        self.length = length;
+        let Some(node) = self.nodes.get_mut(index).filter(|_| removed > 0) else {
+            return (0, false);
+        };
+        let (count, deleted) = node.master().map_or((0, 0), |(m, _)| (m.count, m.deleted));
+        if removed >= count {
+            self.nodes.remove(index);
+            return (removed, true);
+        }
+        for (at, flags) in marks {
+            node.mark_deleted(at, flags);
+        }
+        node.set_counts(count - removed, deleted.saturating_add(removed));
+        (removed, false)
+    }
+}
+
+impl Stream {
+    /// Trims; returns how many entries went.
+    pub fn trim(&mut self, to: TrimTo, effort: TrimEffort, policy: RefPolicy) -> u64 {
+        let removed = match (effort, policy) {
+            (TrimEffort::Approximate { limit }, RefPolicy::KeepRef) => {
+                self.log.trim_nodes(to, limit)
+            }
+            (TrimEffort::Approximate { .. }, _) => 0,
+            (TrimEffort::Exact, RefPolicy::KeepRef) => {
+                let whole = self.log.trim_nodes(to, 0);
+                whole + self.log.trim_inside(0, to, &mut |_| true).0
+            }
+            (TrimEffort::Exact, _) => self.trim_asking(to, policy),
+        };
+        if removed > 0 {
+            self.log.refresh_first_id();
+        }
+        removed
+    }
+
+    /// Entry by entry, node by node: for policies that look at references.
+    fn trim_asking(&mut self, to: TrimTo, policy: RefPolicy) -> u64 {
+        let Stream { log, groups } = self;
+        let (mut removed, mut index) = (0, 0);
+        while let Some(node) = log.nodes.get(index) {
+            if log.trimmed(to, node.key) {
+                break;
+            }
+            let mut may_go = |id| match policy {
+                RefPolicy::Acked => !groups.iter().any(|g| g.wants(id)),
+                _ => {
+                    forget_everywhere(groups, id);
+                    true
+                }
+            };
+            let (gone, dropped) = log.trim_inside(index, to, &mut may_go);
+            removed += gone;
+            index += usize::from(!dropped);
+        }
+        removed
+    }
+}
+
+/// Takes `id` out of all pending lists.
+pub(super) fn forget_everywhere(groups: &mut [Box<Group>], id: StreamId) {
+    for group in groups {
+        group.ack(id);
+    }
+}

@@ -93,10 +93,10 @@ impl Group {
         self.entries_read
     }
 
-    /// XGROUP SETID.
-    pub fn set_id(&mut self, last_id: StreamId, entries_read: Option<u64>) {
+    /// XGROUP SETID. A read counter beyond the number of entries ever added is cut to that.
+    pub fn set_id(&mut self, log: &Log, last_id: StreamId, entries_read: Option<u64>) {
         self.last_id = last_id;
-        self.entries_read = entries_read;
+        self.entries_read = entries_read.map(|n| n.min(log.entries_added()));
     }
 
     /// XCLAIM's LASTID: only ever moves forward.
@@ -267,9 +267,13 @@ impl Group {
 }
 
 impl Log {
-    /// Whether a deleted entry lies at or behind `start`, as far as `max_deleted_id` tells.
+    /// Whether a deleted entry lies at or behind `start` among the entries there are, as far as `max_deleted_id` tells.
     pub(super) fn tombstone_from(&self, start: StreamId) -> bool {
-        !self.is_empty() && self.max_deleted_id != StreamId::ZERO && start <= self.max_deleted_id
+        let deleted = self.max_deleted_id;
+        !self.is_empty()
+            && deleted != StreamId::ZERO
+            && self.first_id <= deleted
+            && start <= deleted
     }
 
     /// How many entries were ever added up to `id`, when that can be told.
@@ -277,16 +281,10 @@ impl Log {
         if self.entries_added == 0 {
             return Some(0);
         }
-        if self.is_empty() && id <= self.last_id {
+        if id == self.last_id || self.is_empty() {
             return Some(self.entries_added);
         }
-        // A deleted entry ahead makes the position unknowable.
-        if id != StreamId::ZERO && id < self.max_deleted_id {
-            return None;
-        }
-        if id >= self.last_id {
-            return (id == self.last_id).then_some(self.entries_added);
-        }
+        // A deleted entry among those there are makes any other position unknowable.
         let intact = self.max_deleted_id == StreamId::ZERO || self.max_deleted_id < self.first_id;
         let before = self.entries_added.saturating_sub(self.length);
         match id.cmp(&self.first_id) {
@@ -298,10 +296,14 @@ impl Log {
 
     /// Entries `group` has yet to read, when that can be told (XINFO's lag).
     pub fn lag(&self, group: &Group) -> Option<u64> {
-        if self.entries_added == 0 {
+        if self.entries_added == 0 || self.is_empty() {
             return Some(0);
         }
         let read = match group.entries_read {
+            // Everything is ahead: whatever the counter says.
+            Some(_) if group.last_id < self.first_id && !self.tombstone_from(group.last_id) => {
+                return Some(self.length);
+            }
             Some(read) if !self.tombstone_from(group.last_id) => read,
             _ => self.distance(group.last_id)?,
         };

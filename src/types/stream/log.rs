@@ -5,8 +5,8 @@
 //! entries are a quarter of a byte per entry, and a lookup is a binary search. Upstream keeps a radix tree here.
 //!
 //! Invariants ([`Log::check_invariants`]): keys ascend; every live entry of a node lies between its key and the next node's key
-//! (deleted ones may be out of order, as XSETID can go back behind them);
-//! no node is without live entries; `length` is the sum of the master counts; `first_id` is the first live entry or 0-0;
+//! (deleted ones may be out of order, as an old server's XSETID could go back behind them);
+//! `length` is the sum of the master counts; `first_id` is the first live entry or 0-0;
 //! no id is above `last_id`.
 use super::id::AddId;
 use super::node::{DELETED, Node, NodeLimits};
@@ -270,7 +270,6 @@ impl Log {
         let mut live = 0;
         for (i, node) in self.nodes.iter().enumerate() {
             let (master, _) = node.master().expect("a master entry");
-            assert!(master.count > 0, "a node without live entries");
             let (mut count, mut deleted) = (0, 0);
             for entry in node.entries() {
                 if entry.flags & DELETED != 0 {

@@ -64,6 +64,8 @@ pub enum DeleteOutcome {
 pub enum SetIdError {
     /// Below the last entry.
     BelowTop,
+    /// Below the highest id deleted so far.
+    BelowDeleted,
     /// ENTRIESADDED below the number of entries.
     AddedBelowLength,
     /// Below the MAXDELETEDID given.
@@ -75,6 +77,9 @@ impl fmt::Display for SetIdError {
         f.write_str(match self {
             SetIdError::BelowTop => {
                 "ERR The ID specified in XSETID is smaller than the target stream top item"
+            }
+            SetIdError::BelowDeleted => {
+                "ERR The ID specified in XSETID is smaller than current max_deleted_entry_id"
             }
             SetIdError::AddedBelowLength => {
                 "ERR The entries_added specified in XSETID is smaller than the target stream length"
@@ -132,7 +137,8 @@ impl Stream {
         match self.find_group(name) {
             Ok(_) => false,
             Err(at) => {
-                let group = Group::new(name, last_id, entries_read);
+                let mut group = Group::new(name, last_id, None);
+                group.set_id(&self.log, last_id, entries_read);
                 self.groups.insert(at, Box::new(group));
                 true
             }
@@ -153,8 +159,7 @@ impl Stream {
     pub fn delete(&mut self, id: StreamId, policy: RefPolicy) -> DeleteOutcome {
         match policy {
             RefPolicy::KeepRef => {}
-            // A missing entry has no references worth removing: 8.2.3 leaves them.
-            RefPolicy::DelRef if !self.log.contains(id) => return DeleteOutcome::NotFound,
+            // Also for an entry that is gone already.
             RefPolicy::DelRef => trim::forget_everywhere(&mut self.groups, id),
             RefPolicy::Acked if self.groups.iter().any(|g| g.wants(id)) => {
                 return DeleteOutcome::Referenced;
@@ -194,6 +199,9 @@ impl Stream {
     ) -> Result<(), SetIdError> {
         if max_deleted.is_some_and(|m| last_id < m) {
             return Err(SetIdError::BelowMaxDeleted);
+        }
+        if last_id < self.log.max_deleted_id() {
+            return Err(SetIdError::BelowDeleted);
         }
         if !self.log.is_empty() {
             if self.log.last_entry_id().is_some_and(|top| last_id < top) {

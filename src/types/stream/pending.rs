@@ -74,7 +74,10 @@ impl Group {
             return;
         }
         match self.entries_read {
-            Some(read) if !log.tombstone_from(id) => self.entries_read = Some(read.wrapping_add(1)),
+            // Counting on is only right from within the entries there are, with no deleted one ahead.
+            Some(read) if self.last_id >= log.first_id() && !log.tombstone_from(self.last_id) => {
+                self.entries_read = Some(read.wrapping_add(1))
+            }
             _ if log.entries_added() > 0 => self.entries_read = log.distance(id),
             _ => {}
         }

@@ -4,7 +4,7 @@
 //! node it stops in. What happens to references in pending lists is the [`RefPolicy`]'s. As in 8.2.3 an approximate trim with a
 //! policy other than `KeepRef` removes nothing: dropping a node unseen could not honour it.
 use super::log::Log;
-use super::node::DELETED;
+use super::node::{DELETED, Node};
 use super::{Group, RefPolicy, Stream};
 use crate::ds::listpack::Pos;
 use crate::ds::stream::StreamId;
@@ -48,8 +48,8 @@ impl Log {
         }
     }
 
-    /// Drops whole nodes from the front; returns how many entries went.
-    fn trim_nodes(&mut self, to: TrimTo, limit: u64) -> u64 {
+    /// Drops whole nodes from the front, each shown to `leaving` first; returns how many entries went.
+    fn trim_nodes(&mut self, to: TrimTo, limit: u64, leaving: &mut dyn FnMut(&Node)) -> u64 {
         let mut removed = 0;
         while let Some(node) = self.nodes.front() {
             let count = node.count();
@@ -68,6 +68,7 @@ impl Log {
             if !whole {
                 break;
             }
+            leaving(node);
             self.nodes.pop_front();
             self.length = self.length.saturating_sub(count);
             removed = count.saturating_add(removed);
@@ -106,18 +107,29 @@ impl Log {
         }
         let removed = self.length - length;
         self.length = length;
-        let Some(node) = self.nodes.get_mut(index).filter(|_| removed > 0) else {
+        let Some(node) = self.nodes.get(index).filter(|_| removed > 0) else {
             return (0, false);
         };
         let (count, deleted) = node.master().map_or((0, 0), |(m, _)| (m.count, m.deleted));
-        if removed >= count {
+        // A deleted entry behind MINID kept the node from going as a whole: like upstream, leave it without live entries.
+        let behind = |min| {
+            self.nodes[index]
+                .entries_rev()
+                .next()
+                .is_some_and(|e| e.id >= min)
+        };
+        if removed >= count && !matches!(to, TrimTo::MinId(min) if behind(min)) {
             self.nodes.remove(index);
             return (removed, true);
         }
+        let node = &mut self.nodes[index];
         for (at, flags) in marks {
             node.mark_deleted(at, flags);
         }
-        node.set_counts(count - removed, deleted.saturating_add(removed));
+        node.set_counts(
+            count.saturating_sub(removed),
+            deleted.saturating_add(removed),
+        );
         (removed, false)
     }
 }
@@ -127,14 +139,15 @@ impl Stream {
     pub fn trim(&mut self, to: TrimTo, effort: TrimEffort, policy: RefPolicy) -> u64 {
         let removed = match (effort, policy) {
             (TrimEffort::Approximate { limit }, RefPolicy::KeepRef) => {
-                self.log.trim_nodes(to, limit)
+                self.log.trim_nodes(to, limit, &mut |_| ())
             }
             (TrimEffort::Approximate { .. }, _) => 0,
             (TrimEffort::Exact, RefPolicy::KeepRef) => {
-                let whole = self.log.trim_nodes(to, 0);
+                let whole = self.log.trim_nodes(to, 0, &mut |_| ());
                 whole + self.log.trim_inside(0, to, &mut |_| true).0
             }
-            (TrimEffort::Exact, _) => self.trim_asking(to, policy),
+            (TrimEffort::Exact, RefPolicy::DelRef) => self.trim_forgetting(to),
+            (TrimEffort::Exact, RefPolicy::Acked) => self.trim_acked(to),
         };
         if removed > 0 {
             self.log.refresh_first_id();
@@ -142,21 +155,29 @@ impl Stream {
         removed
     }
 
-    /// Entry by entry, node by node: for policies that look at references.
-    fn trim_asking(&mut self, to: TrimTo, policy: RefPolicy) -> u64 {
+    /// The same way, with the references to whatever goes.
+    fn trim_forgetting(&mut self, to: TrimTo) -> u64 {
+        let Stream { log, groups } = self;
+        let whole = log.trim_nodes(to, 0, &mut |node| {
+            let live = node.entries().filter(|e| e.flags & DELETED == 0);
+            live.for_each(|e| forget_everywhere(groups, e.id));
+        });
+        let inside = log.trim_inside(0, to, &mut |id| {
+            forget_everywhere(groups, id);
+            true
+        });
+        whole + inside.0
+    }
+
+    /// Entry by entry, node by node, leaving those that a group still wants.
+    fn trim_acked(&mut self, to: TrimTo) -> u64 {
         let Stream { log, groups } = self;
         let (mut removed, mut index) = (0, 0);
         while let Some(node) = log.nodes.get(index) {
             if log.trimmed(to, node.key) {
                 break;
             }
-            let mut may_go = |id| match policy {
-                RefPolicy::Acked => !groups.iter().any(|g| g.wants(id)),
-                _ => {
-                    forget_everywhere(groups, id);
-                    true
-                }
-            };
+            let mut may_go = |id| !groups.iter().any(|g| g.wants(id));
             let (gone, dropped) = log.trim_inside(index, to, &mut may_go);
             removed += gone;
             index += usize::from(!dropped);

@@ -38,7 +38,7 @@ pub struct Lcs {
 /// Whether the table would exceed `limit` bytes (`proto-max-bulk-len`); LCS is then refused with
 /// "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len".
 pub fn too_large(a_len: usize, b_len: usize, limit: usize) -> bool {
-    let cells = (a_len as u128 + 1) * (b_len as u128 + 1);
+    let cells = (a_len as u128 + 1).saturating_mul(b_len as u128 + 1);
     cells.saturating_mul(4) > limit as u128
 }
 

@@ -98,6 +98,7 @@ pub struct Stream {
     /// The entries. Adding and reading need nothing else.
     pub log: Log,
     /// The groups in order of their names.
+    #[allow(clippy::vec_box)] // groups are big, and inserting one must not move them all
     groups: Vec<Box<Group>>,
 }
 

@@ -36,6 +36,7 @@ impl std::error::Error for BadStream {}
 #[derive(Debug)]
 pub struct Builder {
     log: Log,
+    #[allow(clippy::vec_box)] // groups are big, and inserting one must not move them all
     groups: Vec<Box<Group>>,
     /// NACKs of the last group that no consumer has claimed yet.
     unowned: IdMap<Nack>,

@@ -40,11 +40,16 @@ pub fn default_limit(node_max_entries: u64) -> u64 {
 }
 
 impl Log {
-    /// Whether nothing from an entry `id` on has to go.
-    fn trimmed(&self, to: TrimTo, id: StreamId) -> bool {
+    /// Whether all of `node` is beyond the target.
+    fn goes_whole(&self, node: &Node, to: TrimTo) -> bool {
         match to {
-            TrimTo::MaxLen(max) => self.length <= max,
-            TrimTo::MinId(min) => id >= min,
+            TrimTo::MaxLen(max) => {
+                self.length > max && self.length.saturating_sub(node.count()) >= max
+            }
+            // The node's end is only looked for when its start says that it could go.
+            TrimTo::MinId(min) => {
+                node.key < min && node.entries_rev().next().is_some_and(|e| e.id < min)
+            }
         }
     }
 
@@ -56,16 +61,7 @@ impl Log {
             if limit != 0 && count.saturating_add(removed) > limit {
                 break;
             }
-            let whole = match to {
-                TrimTo::MaxLen(max) => {
-                    self.length > max && self.length.saturating_sub(count) >= max
-                }
-                // The node's end is only looked for when its start says that it could go.
-                TrimTo::MinId(min) => {
-                    node.key < min && node.entries_rev().next().is_some_and(|e| e.id < min)
-                }
-            };
-            if !whole {
+            if !self.goes_whole(node, to) {
                 break;
             }
             leaving(node);
@@ -169,14 +165,14 @@ impl Stream {
         whole + inside.0
     }
 
-    /// Entry by entry, node by node, leaving those that a group still wants.
+    /// Entry by entry, leaving those that a group still wants: through all nodes that are beyond the target as a whole, then
+    /// in one more.
     fn trim_acked(&mut self, to: TrimTo) -> u64 {
         let Stream { log, groups } = self;
         let (mut removed, mut index) = (0, 0);
-        while let Some(node) = log.nodes.get(index) {
-            if log.trimmed(to, node.key) {
-                break;
-            }
+        let mut whole = true;
+        while let Some(node) = log.nodes.get(index).filter(|_| whole) {
+            whole = log.goes_whole(node, to);
             let mut may_go = |id| !groups.iter().any(|g| g.wants(id));
             let (gone, dropped) = log.trim_inside(index, to, &mut may_go);
             removed += gone;

@@ -52,8 +52,8 @@ const ROWS: &[Row] = &[
     },
     Row {
         before: (8, 0),
-        reason: "SORT takes numbers too small for a normal double",
-        fits: tiny_weights,
+        reason: "SORT takes numbers too small for a normal double, and hexadecimal ones no longer",
+        fits: sort_weights,
     },
     Row {
         before: (7, 2),
@@ -67,8 +67,8 @@ const ROWS: &[Row] = &[
     },
     Row {
         before: (8, 0),
-        reason: "a score bound is a number without blanks, and not empty",
-        fits: blank_number,
+        reason: "a score bound is a decimal number without blanks, and not empty",
+        fits: odd_bound,
     },
     Row {
         before: (8, 0),
@@ -220,10 +220,10 @@ fn no_negation(asked: &Asked, ours: &Reply, _: &Reply) -> bool {
         && error(ours).contains("value must between")
 }
 
-fn tiny_weights(asked: &Asked, ours: &Reply, theirs: &Reply) -> bool {
-    asked.name.starts_with("SORT")
-        && !matches!(ours, Reply::Error(_))
-        && error(theirs).contains("can't be converted into double")
+fn sort_weights(asked: &Asked, ours: &Reply, theirs: &Reply) -> bool {
+    let refused =
+        |reply: &Reply| error(reply) == "ERR One or more scores can't be converted into double";
+    asked.name.starts_with("SORT") && refused(ours) != refused(theirs)
 }
 
 fn scan_options(asked: &Asked, ours: &Reply, theirs: &Reply) -> bool {
@@ -265,10 +265,10 @@ fn odd_cursor(asked: &Asked, ours: &Reply, theirs: &Reply) -> bool {
             .any(|reply| error(reply) == "ERR invalid cursor")
 }
 
-fn blank_number(asked: &Asked, ours: &Reply, theirs: &Reply) -> bool {
+fn odd_bound(asked: &Asked, ours: &Reply, theirs: &Reply) -> bool {
     let blank = asked
         .args
         .iter()
         .any(|arg| arg.is_empty() || arg.starts_with(b" "));
-    blank && error(ours) == "ERR min or max is not a float" && !matches!(theirs, Reply::Error(_))
+    odd && error(ours) == "ERR min or max is not a float" && !matches!(theirs, Reply::Error(_))
 }

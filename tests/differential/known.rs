@@ -266,9 +266,10 @@ fn odd_cursor(asked: &Asked, ours: &Reply, theirs: &Reply) -> bool {
 }
 
 fn odd_bound(asked: &Asked, ours: &Reply, theirs: &Reply) -> bool {
-    let blank = asked
-        .args
-        .iter()
-        .any(|arg| arg.is_empty() || arg.starts_with(b" "));
-    odd && error(ours) == "ERR min or max is not a float" && !matches!(theirs, Reply::Error(_))
+    let odd_number = |arg: &[u8]| {
+        arg.is_empty() || arg.starts_with(b" ") || arg.windows(2).any(|two| two == b"0x")
+    };
+    asked.args.iter().any(|arg| odd_number(arg))
+        && error(ours) == "ERR min or max is not a float"
+        && !matches!(theirs, Reply::Error(_))
 }

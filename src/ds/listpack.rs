@@ -604,6 +604,27 @@ impl Listpack {
         self.splice(end..end, &Encoded::int(value), 0);
     }
 
+    /// Appends `count` entries of `bytes` bytes in all (sums of [`entry_bytes`] and [`int_entry_bytes`]), which `fill` writes:
+    /// one reallocation for many entries. Bytes that `fill` leaves unwritten are cut off again; writing more than announced
+    /// panics.
+    #[inline]
+    pub fn extend(&mut self, bytes: usize, count: usize, fill: impl FnOnce(&mut Encoder<'_>)) {
+        let end = self.end();
+        self.buf.resize(end + bytes + 1);
+        let mut encoder = Encoder {
+            out: &mut self.buf.body_mut()[end - PREFIX..],
+            at: 0,
+        };
+        fill(&mut encoder);
+        let written = encoder.at;
+        encoder.out[written] = END;
+        if written != bytes {
+            debug_assert!(false, "announced {bytes} bytes, wrote {written}");
+            self.buf.resize(end + written + 1);
+        }
+        self.adjust_count(count, 0);
+    }
+
     /// Puts an element in front.
     pub fn push_front(&mut self, value: &[u8]) {
         self.splice(HEADER..HEADER, &Encoded::bytes(value), 0);
@@ -702,6 +723,49 @@ impl Listpack {
     fn splice(&mut self, range: Range<usize>, encoded: &Encoded<'_>, removed: usize) {
         self.buf.splice(range, &encoded.parts());
         self.adjust_count(1, removed);
+    }
+}
+
+/// Writes entries one behind the other into room made by [`Listpack::extend`].
+pub struct Encoder<'a> {
+    out: &'a mut [u8],
+    at: usize,
+}
+
+impl Encoder<'_> {
+    /// Writes `value` (as an integer when it reads as one).
+    #[inline]
+    pub fn bytes(&mut self, value: &[u8]) {
+        self.put(&Encoded::bytes(value));
+    }
+
+    /// Writes an integer.
+    #[inline]
+    pub fn int(&mut self, value: i64) {
+        // Small ones are one byte and a backlen of one: most of what a stream entry has besides its fields.
+        if let 0..=127 = value {
+            self.out[self.at] = value as u8;
+            self.out[self.at + 1] = 1;
+            self.at += 2;
+        } else {
+            self.put(&Encoded::int(value));
+        }
+    }
+
+    /// Copies an entry that is already in a listpack.
+    pub fn entry(&mut self, entry: Entry<'_>) {
+        match entry {
+            Entry::Int(v) => self.int(v),
+            Entry::Bytes(b) => self.put(&Encoded::string(b)),
+        }
+    }
+
+    #[inline]
+    fn put(&mut self, encoded: &Encoded<'_>) {
+        for part in encoded.parts() {
+            self.out[self.at..self.at + part.len()].copy_from_slice(part);
+            self.at += part.len();
+        }
     }
 }
 

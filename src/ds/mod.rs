@@ -9,6 +9,7 @@ pub mod hll;
 pub mod intset;
 #[allow(unsafe_code)]
 pub mod item;
+pub mod lcs;
 pub mod listpack;
 pub mod longdouble;
 pub mod lzf;

@@ -187,6 +187,7 @@ fn run_buffer(
     scratch: &mut Scratch,
 ) -> usize {
     let mut pos = 0;
+    server.lend_out_buffer(client);
     while !client.has(ClientFlags::HALTED) {
         let error = parse_ahead(server, client, buf, pos, scratch);
         if scratch.batch.is_empty() && error.is_none() {

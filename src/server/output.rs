@@ -116,6 +116,16 @@ impl Server {
         }
     }
 
+    /// Gives a client that is about to run commands the room of an output buffer that nobody uses now.
+    #[inline]
+    pub fn lend_out_buffer(&mut self, client: &mut Client) {
+        if client.out.needs_room()
+            && let Some(room) = self.queues.spare_out.pop()
+        {
+            client.out.give_room(room);
+        }
+    }
+
     /// Closes a client whose output buffer passed its hard limit, or its soft limit for too long.
     pub fn check_output_limit(&mut self, client: &mut Client) {
         if client.has(ClientFlags::FAKE | ClientFlags::CLOSE_ASAP | ClientFlags::MASTER) {

@@ -23,7 +23,7 @@ pub fn named<'n, S: ReplySink>(
     for name in names {
         match registry.lookup_full(name) {
             Some(id) => describe(registry, id, out),
-            None => out.null_array(),
+            None => out.null(),
         }
     }
 }

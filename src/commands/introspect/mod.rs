@@ -33,8 +33,8 @@ pub trait ReplySink {
     fn simple(&mut self, text: &str);
     /// An integer.
     fn int(&mut self, value: i64);
-    /// Nothing where an array could have been (`*-1` in RESP2).
-    fn null_array(&mut self);
+    /// Nothing (`$-1` in RESP2).
+    fn null(&mut self);
 }
 
 impl ReplySink for Reply<'_> {
@@ -56,8 +56,8 @@ impl ReplySink for Reply<'_> {
     fn int(&mut self, value: i64) {
         Reply::int(self, value);
     }
-    fn null_array(&mut self) {
-        Reply::null_array(self);
+    fn null(&mut self) {
+        Reply::null(self);
     }
 }
 

@@ -96,7 +96,7 @@ impl ReplySink for Transcript {
     fn int(&mut self, value: i64) {
         self.put(Value::Int(value));
     }
-    fn null_array(&mut self) {
+    fn null(&mut self) {
         self.put(Value::Null);
     }
 }

@@ -16,5 +16,6 @@ pub fn all() -> Vec<&'static Command> {
         list::COMMANDS,
         connection::COMMANDS,
         transactions::COMMANDS,
-    ].concat()
+    ]
+    .concat()
 }

@@ -56,13 +56,11 @@ pub enum Unit {
 pub fn deadline(ctx: &Ctx<'_>, i: usize, unit: Unit) -> Result<Option<i64>, Error> {
     const TOO_LONG: Error = Error::new("ERR timeout is out of range");
     let ms = match unit {
-        Unit::Millis => parse_i64(ctx.arg(i)).ok_or(Error::new(
-            "ERR timeout is not an integer or out of range",
-        ))?,
+        Unit::Millis => parse_i64(ctx.arg(i))
+            .ok_or(Error::new("ERR timeout is not an integer or out of range"))?,
         Unit::Seconds => {
-            let seconds = parse_f64(ctx.arg(i)).ok_or(Error::new(
-                "ERR timeout is not a float or out of range",
-            ))?;
+            let seconds = parse_f64(ctx.arg(i))
+                .ok_or(Error::new("ERR timeout is not a float or out of range"))?;
             let ms = (seconds * 1000.0).ceil();
             if ms >= i64::MAX as f64 {
                 return Err(TOO_LONG);

@@ -60,7 +60,9 @@ pub fn queue_may_need_memory(ctx: &Ctx<'_>) -> bool {
 /// Ends MULTI without running anything, and forgets the watched keys.
 pub fn discard(server: &mut Server, client: &mut Client) {
     unwatch(server, client);
-    client.flags.remove(ClientFlags::MULTI | ClientFlags::DIRTY_EXEC);
+    client
+        .flags
+        .remove(ClientFlags::MULTI | ClientFlags::DIRTY_EXEC);
     client.multi = None;
 }
 
@@ -157,7 +159,7 @@ pub fn watched_expired(ctx: &Ctx<'_>) -> bool {
 
 /// What a database holds under a key, without changing anything.
 pub fn presence(db: &Db, key: Key<'_>, now_ms: i64) -> Presence {
-    match db.keys.get(key.hash, key.bytes).map(|e| e.expire()) {
+    match db.keys.find(key.hash, key.bytes).map(|e| e.expire()) {
         None => Presence::Absent,
         Some(Some(at)) if at <= now_ms => Presence::Expired,
         Some(_) => Presence::Live,

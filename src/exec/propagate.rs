@@ -99,10 +99,7 @@ pub fn flush_deletions(server: &mut Server) {
 
 /// Deletions recorded so far come before the command that caused them.
 fn take_deletions(server: &mut Server) {
-    server
-        .propagation
-        .unit
-        .append(&mut server.ks.fx.before);
+    server.propagation.unit.append(&mut server.ks.fx.before);
 }
 
 #[cold]

@@ -67,7 +67,9 @@ fn pop_first(ctx: &mut Ctx<'_>, end: End) -> Outcome {
         }
     }
     let keys = ctx.args.slice(1, last);
-    wait_for(ctx, BlockKind::List, keys, until, |reply| reply.null_array())
+    wait_for(ctx, BlockKind::List, keys, until, |reply| {
+        reply.null_array()
+    })
 }
 
 fn pop_from(ctx: &mut Ctx<'_>, key: Key<'_>, end: End) -> Result<bool, Error> {
@@ -140,7 +142,13 @@ fn move_or_wait(ctx: &mut Ctx<'_>, from: End, to: End, until: Option<i64>) -> Ou
     if transfer(ctx, from, to)? {
         if ctx.propagates() {
             let form = if ctx.command.name == "blmove" {
-                let words = [b"LMOVE".as_slice(), ctx.arg(1), ctx.arg(2), ctx.arg(3), ctx.arg(4)];
+                let words = [
+                    b"LMOVE".as_slice(),
+                    ctx.arg(1),
+                    ctx.arg(2),
+                    ctx.arg(3),
+                    ctx.arg(4),
+                ];
                 OwnedArgs::from_iter(words)
             } else {
                 OwnedArgs::from_iter([b"RPOPLPUSH".as_slice(), ctx.arg(1), ctx.arg(2)])
@@ -177,5 +185,7 @@ fn blmpop(ctx: &mut Ctx<'_>) -> Outcome {
         return Ok(Flow::Done);
     }
     let keys = ctx.args.slice(request.first, request.first + request.keys);
-    wait_for(ctx, BlockKind::List, keys, until, |reply| reply.null_array())
+    wait_for(ctx, BlockKind::List, keys, until, |reply| {
+        reply.null_array()
+    })
 }

@@ -99,8 +99,16 @@ fn lrange(ctx: &mut Ctx<'_>) -> Outcome {
 /// What `[start, stop]` (negative from the tail) covers in a list of `len` elements: the first offset, and how many.
 pub(super) fn range(start: i64, stop: i64, len: usize) -> (usize, usize) {
     let n = len as i64;
-    let from = if start < 0 { start.saturating_add(n).max(0) } else { start };
-    let to = if stop < 0 { stop.saturating_add(n) } else { stop.min(n - 1) };
+    let from = if start < 0 {
+        start.saturating_add(n).max(0)
+    } else {
+        start
+    };
+    let to = if stop < 0 {
+        stop.saturating_add(n)
+    } else {
+        stop.min(n - 1)
+    };
     if from > to || from >= n {
         return (len, 0);
     }

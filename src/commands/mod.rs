@@ -3,11 +3,19 @@ pub mod connection;
 #[cfg(test)]
 mod facts;
 pub mod introspect;
+pub mod list;
 pub mod string;
+pub mod transactions;
 
 use crate::exec::command::Command;
 
 /// Every command of the server, family by family.
 pub fn all() -> Vec<&'static Command> {
-    [string::COMMANDS, connection::COMMANDS].concat()
+    [
+        string::COMMANDS,
+        list::COMMANDS,
+        connection::COMMANDS,
+        transactions::COMMANDS,
+    ]
+    .concat()
 }

@@ -2,12 +2,14 @@
 pub mod connection;
 #[cfg(test)]
 mod facts;
+pub mod generic;
 pub mod introspect;
+pub mod scan;
 pub mod string;
 
 use crate::exec::command::Command;
 
 /// Every command of the server, family by family.
 pub fn all() -> Vec<&'static Command> {
-    [string::COMMANDS, connection::COMMANDS].concat()
+    [generic::COMMANDS, string::COMMANDS, connection::COMMANDS].concat()
 }

@@ -2,8 +2,10 @@
 pub mod connection;
 #[cfg(test)]
 mod facts;
+pub mod generic;
 pub mod introspect;
 pub mod list;
+pub mod scan;
 pub mod string;
 pub mod transactions;
 
@@ -11,11 +13,12 @@ use crate::exec::command::Command;
 
 /// Every command of the server, family by family.
 pub fn all() -> Vec<&'static Command> {
-    [
+    let families: &[&[&'static Command]] = &[
+        generic::COMMANDS,
         string::COMMANDS,
         list::COMMANDS,
         connection::COMMANDS,
         transactions::COMMANDS,
-    ]
-    .concat()
+    ];
+    families.concat()
 }

@@ -6,6 +6,8 @@ pub mod clock;
 #[allow(unsafe_code)]
 pub mod entropy;
 #[allow(unsafe_code)]
+pub mod fork;
+#[allow(unsafe_code)]
 pub mod io;
 #[allow(unsafe_code)]
 pub mod signal;

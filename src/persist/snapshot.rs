@@ -204,9 +204,13 @@ fn write_synced(
 fn put_in_place(temp: &Path, path: &Path) -> Result<(), SaveError> {
     fs::rename(temp, path).map_err(|e| SaveError::Rename(temp.into(), path.into(), e))?;
     // The rename itself must survive a power cut.
-    File::open(path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")))
-        .and_then(|folder| folder.sync_all())
-        .map_err(|e| SaveError::Write("fsync folder", e))
+    File::open(
+        path.parent()
+            .filter(|p| !p.as_os_str().is_empty())
+            .unwrap_or(Path::new(".")),
+    )
+    .and_then(|folder| folder.sync_all())
+    .map_err(|e| SaveError::Write("fsync folder", e))
 }
 
 /// Writes header, functions and all databases; the end of the file is the caller's.

@@ -88,7 +88,7 @@ fn put_string<W: Write>(out: &mut Encoder<W>, head: &Head<'_>, entry: &Entry) ->
     match entry.str().ok_or_else(wrong_type)? {
         StrRef::Int(n) => out.put_int_string(n),
         StrRef::Bytes(bytes) => out.put_string(bytes),
-        StrRef::Shared(bytes) => out.put_string(bytes),
+        StrRef::Shared(shared) => out.put_string(&shared),
     }
 }
 
@@ -96,9 +96,7 @@ fn put_list<W: Write>(out: &mut Encoder<W>, head: &Head<'_>, entry: &Entry) -> i
     let list = entry.value::<List>().ok_or_else(wrong_type)?;
     head.put(out, RdbType::Quicklist2)?;
     match &*list {
-        List::Listpack(pack) => {
-            out.put_nodes(1, std::iter::once(NodeRef::Packed(pack.as_bytes())))
-        }
+        List::Listpack(pack) => out.put_nodes(1, std::iter::once(NodeRef::Packed(pack.as_bytes()))),
         List::Quicklist(list) => {
             let nodes = list.nodes();
             out.put_nodes(nodes.len(), nodes.map(|node| node_ref(node.bytes())))
@@ -135,7 +133,12 @@ pub fn build<R: Read>(
         }
         Value::Empty => return Ok(None),
         Value::Module(name) => return Err(RdbError::new(0, Reason::Module(name))),
-        _ => return Err(RdbError::new(0, Reason::Corrupt("This type of value does not exist yet"))),
+        _ => {
+            return Err(RdbError::new(
+                0,
+                Reason::Corrupt("This type of value does not exist yet"),
+            ));
+        }
     };
     Ok(Some(entry))
 }

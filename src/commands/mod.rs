@@ -4,8 +4,10 @@ pub mod dump;
 #[cfg(test)]
 mod facts;
 pub mod introspect;
+pub mod list;
 pub mod persistence;
 pub mod string;
+pub mod transactions;
 
 use crate::exec::command::Command;
 
@@ -13,7 +15,9 @@ use crate::exec::command::Command;
 pub fn all() -> Vec<&'static Command> {
     [
         string::COMMANDS,
+        list::COMMANDS,
         connection::COMMANDS,
+        transactions::COMMANDS,
         dump::COMMANDS,
         persistence::COMMANDS,
     ]

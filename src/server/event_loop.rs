@@ -3,6 +3,7 @@
 use super::input::{self, Scratch};
 use super::{Server, saving};
 use crate::client::ClientRef;
+use crate::exec::{blocking, pause};
 use crate::net::{Readiness, Token};
 use std::time::Duration;
 
@@ -42,6 +43,7 @@ impl Server {
             .deadlines
             .first()
             .map_or(i64::MAX, |d| d.0)
+            .min(self.pause.next_end_ms())
             .min(next_cron_ms);
         Duration::from_millis((first - self.clock.now_ms).max(0) as u64)
     }
@@ -91,16 +93,25 @@ impl Server {
         }
     }
 
-    /// The end of a turn: unparked clients go on, replies are written, marked clients closed.
+    /// The end of a turn: deadlines and pauses end, unparked clients go on, replies are written, marked clients closed.
     pub(super) fn before_sleep(&mut self, scratch: &mut Scratch) {
-        let resumed = match self.shutdown.done() {
-            None => std::mem::take(&mut self.queues.resumed),
-            Some(_) => Vec::new(),
-        };
-        for h in resumed {
-            input::resume(self, h, scratch);
+        if self.shutdown.done().is_none() {
+            self.go_on(scratch);
         }
         self.write_pending();
         self.close_marked();
+    }
+
+    /// Lets those go on who waited.
+    fn go_on(&mut self, scratch: &mut Scratch) {
+        pause::end_due(self);
+        blocking::expire_deadlines(self);
+        if !self.ks.fx.ready.is_empty() {
+            // Keys that changed outside of any command: expiry, loading.
+            blocking::serve_ready(self, None);
+        }
+        for h in std::mem::take(&mut self.queues.resumed) {
+            input::resume(self, h, scratch);
+        }
     }
 }

@@ -1,10 +1,12 @@
 //! Commands, a file or folder per family: each command is one function, one static row beside it, and its tests.
 pub mod connection;
+pub mod dump;
 #[cfg(test)]
 mod facts;
 pub mod generic;
 pub mod introspect;
 pub mod list;
+pub mod persistence;
 pub mod scan;
 pub mod string;
 pub mod transactions;
@@ -19,6 +21,8 @@ pub fn all() -> Vec<&'static Command> {
         list::COMMANDS,
         connection::COMMANDS,
         transactions::COMMANDS,
+        dump::COMMANDS,
+        persistence::COMMANDS,
     ];
     families.concat()
 }

@@ -53,6 +53,10 @@ enum Read {
 /// Serves a readable client.
 pub fn on_readable(server: &mut Server, handle: ClientRef, scratch: &mut Scratch) {
     let Some(mut client) = server.clients.take(handle) else {
+        // Running while a nested turn is served: its turn comes.
+        if server.clients.contains(handle) {
+            server.queues.read.push(handle);
+        }
         return;
     };
     client.flags.remove(ClientFlags::READ_QUEUED);

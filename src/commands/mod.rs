@@ -1,13 +1,22 @@
 //! Commands, a file or folder per family: each command is one function, one static row beside it, and its tests.
+pub mod client_tracking;
 pub mod connection;
 #[cfg(test)]
 mod facts;
 pub mod introspect;
+pub mod monitor;
+pub mod pubsub;
 pub mod string;
 
 use crate::exec::command::Command;
 
 /// Every command of the server, family by family.
 pub fn all() -> Vec<&'static Command> {
-    [string::COMMANDS, connection::COMMANDS].concat()
+    [
+        string::COMMANDS,
+        connection::COMMANDS,
+        monitor::COMMANDS,
+        pubsub::COMMANDS,
+    ]
+    .concat()
 }

@@ -10,6 +10,7 @@ impl Server {
         self.sample_rates();
         self.note_memory();
         self.clients_cron();
+        super::tracked::limit(self);
     }
 
     fn sample_rates(&mut self) {

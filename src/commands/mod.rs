@@ -4,9 +4,11 @@ pub mod connection;
 #[cfg(test)]
 mod facts;
 pub mod introspect;
+pub mod list;
 pub mod monitor;
 pub mod pubsub;
 pub mod string;
+pub mod transactions;
 
 use crate::exec::command::Command;
 
@@ -14,9 +16,11 @@ use crate::exec::command::Command;
 pub fn all() -> Vec<&'static Command> {
     [
         string::COMMANDS,
+        list::COMMANDS,
         connection::COMMANDS,
         monitor::COMMANDS,
         pubsub::COMMANDS,
+        transactions::COMMANDS,
     ]
     .concat()
 }

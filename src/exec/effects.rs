@@ -1,4 +1,7 @@
-//! Acting on what a command left behind: transactions to fail, events to publish, caches to invalidate, clients to wake.
+//! Acting on what a command left behind: transactions to fail, events to publish, caches to invalidate.
+//!
+//! Each kind has its function, called after every command that somebody listens to. Keys that became ready are not among
+//! them: those who wait run only after the whole unit has ended (`blocking::serve_ready`).
 
 use crate::client::{Client, ClientFlags, ClientRef};
 use crate::config::values::NotifyFlags;
@@ -7,7 +10,9 @@ use crate::server::{Server, tracked};
 
 /// Delivers everything recorded since the last call. `running` is the client that is out of the table.
 pub fn deliver(server: &mut Server, running: &mut Client) {
-    fail_transactions(server, running);
+    if !server.ks.fx.touched.is_empty() {
+        fail_transactions(server, running);
+    }
     announce(server, Some(running.handle));
 }
 

@@ -412,9 +412,10 @@ impl<'a> DbView<'a> {
     #[cold]
     fn touched(&mut self, key: &[u8]) {
         if self.fx.listening.contains(Listening::WATCH)
-            && let Some(w) = self.db.watched.get(key)
+            && let Some(w) = self.db.watched.get_mut(key)
         {
-            self.fx.touched.extend_from_slice(w);
+            let there = self.db.keys.locate(hash(key), key).is_some();
+            self.fx.touched.extend(w.touched(there));
         }
         if self.fx.listening.contains(Listening::TRACKING) {
             self.fx.invalid.push(Some(key.into()));
@@ -424,7 +425,11 @@ impl<'a> DbView<'a> {
 
     /// Marks the key as one that may serve blocked clients.
     fn wake(&mut self, key: &[u8]) {
-        if self.fx.listening.contains(Listening::BLOCKED) && self.db.blocked.contains_key(key) {
+        if self.fx.listening.contains(Listening::BLOCKED)
+            && let Some(w) = self.db.blocked.get_mut(key)
+            && !w.signalled
+        {
+            w.signalled = true;
             self.fx.ready.push((self.db.id, key.into()));
         }
     }

@@ -7,7 +7,9 @@ pub mod clock;
 pub mod cron;
 pub mod deliver;
 pub mod event_loop;
+pub mod host;
 pub mod input;
+pub mod logging;
 pub mod monitor;
 pub mod output;
 pub mod publish;
@@ -92,6 +94,12 @@ pub struct Server {
     pub listeners: Vec<Listener>,
     /// Work that waits for the next turns.
     pub queues: Queues,
+    /// Parked clients.
+    pub blocking: crate::exec::blocking::Blocking,
+    /// CLIENT PAUSE and its kin.
+    pub pause: crate::exec::pause::Pause,
+    /// What goes to the AOF and the replicas.
+    pub propagation: crate::exec::propagate::Propagation,
     /// Counters for INFO.
     pub stats: stats::ServerStats,
     /// Per command, by id.
@@ -108,6 +116,8 @@ pub struct Server {
     pub started_s: i64,
     /// How far a shutdown has come.
     pub shutdown: shutdown::Shutdown,
+    /// The process and its machine.
+    pub host: host::Host,
     /// Ticks of cron so far.
     pub cron_loops: u64,
 }

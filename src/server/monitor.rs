@@ -18,7 +18,8 @@ const MASK: &[u8] = b"\"(redacted)\"";
 pub fn after_call(ctx: &mut Ctx<'_>) {
     let hidden = CommandFlags::SKIP_MONITOR | CommandFlags::ADMIN;
     let loading = ctx.server.state.contains(ServerState::LOADING);
-    if !ctx.command.flags.intersects(hidden) && !loading {
+    let shown = std::mem::take(&mut ctx.server.blocking.again);
+    if !(ctx.command.flags.intersects(hidden) || loading || shown) {
         feed(ctx);
     }
 }

@@ -111,6 +111,16 @@ impl Server {
         }
     }
 
+    /// Gives a client that is about to run commands the room of an output buffer that nobody uses now.
+    #[inline]
+    pub fn lend_out_buffer(&mut self, client: &mut Client) {
+        if client.out.needs_room()
+            && let Some(room) = self.queues.spare_out.pop()
+        {
+            client.out.give_room(room);
+        }
+    }
+
     /// Closes a client whose output buffer passed its hard limit, or its soft limit for too long.
     pub fn check_output_limit(&mut self, client: &mut Client) {
         if deliver::over_limit(&self.config, self.clock.now_s(), client) {
@@ -130,6 +140,7 @@ impl Server {
 
     /// Undoes every trace of a client in the other rooms and closes its connection.
     fn forget(&mut self, client: &mut Client) {
+        crate::exec::blocking::unlink(self, client);
         crate::exec::multi::unwatch(self, client);
         if let Some(own) = client.subs.take() {
             self.pubsub.forget(client.handle, &own);

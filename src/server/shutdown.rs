@@ -26,9 +26,8 @@ impl Server {
 /// Acts on SIGTERM and SIGINT.
 pub fn on_signal(server: &mut Server) {
     if let Some(sig) = signal::take_shutdown() {
-        log::warn!("Received {sig} scheduling shutdown...");
-        log::warn!("User requested shutdown...");
-        log::warn!("Redis is now ready to exit, bye bye...");
+        log::warn!(target: super::logging::RAW, "{}:signal-handler ({}) Received {sig} scheduling shutdown...", std::process::id(), server.clock.now_s());
+        log::info!("User requested shutdown...");
         server.finish(0);
     }
 }

@@ -10,6 +10,7 @@ use crate::exec::command::{Command, Group, KeySpec, acl, flags};
 use crate::exec::{Ctx, Flow, Outcome, key_funcs};
 use crate::keyspace::{Key, NewStr, StrRef};
 use crate::resp::args::BIG_ARG;
+use crate::resp::out::SHARE_FROM;
 use crate::resp::{Error, OwnedArgs, Reply};
 use options::{Expiry, SetOptions};
 
@@ -69,7 +70,8 @@ pub fn reply_str(reply: &mut Reply<'_>, value: Option<StrRef<'_>>) {
     match value {
         Some(StrRef::Bytes(b)) => reply.bulk(b),
         Some(StrRef::Int(i)) => reply.bulk_int(i),
-        Some(StrRef::Shared(a)) => reply.bulk_shared(a),
+        Some(StrRef::Shared(a)) if a.len() >= SHARE_FROM => reply.bulk_shared(&a.to_arc()),
+        Some(StrRef::Shared(a)) => reply.bulk(&a),
         None => reply.null(),
     }
 }

@@ -4,12 +4,21 @@ pub mod connection;
 mod facts;
 pub mod generic;
 pub mod introspect;
+pub mod list;
 pub mod scan;
 pub mod string;
+pub mod transactions;
 
 use crate::exec::command::Command;
 
 /// Every command of the server, family by family.
 pub fn all() -> Vec<&'static Command> {
-    [generic::COMMANDS, string::COMMANDS, connection::COMMANDS].concat()
+    [
+        generic::COMMANDS,
+        string::COMMANDS,
+        list::COMMANDS,
+        connection::COMMANDS,
+        transactions::COMMANDS,
+    ]
+    .concat()
 }

@@ -286,9 +286,8 @@ impl Entry {
                 e.fill_inline(blob.bytes());
                 e
             }
-            None => {
-                Self::allocate(Header::new(T::TYPE, enc, x | WORD, key.len(), 0), key).with_word(word)
-            }
+            None => Self::allocate(Header::new(T::TYPE, enc, x | WORD, key.len(), 0), key)
+                .with_word(word),
         };
         e.fill_expire(expire);
         e
@@ -401,7 +400,9 @@ impl Entry {
             return Some(StrRef::Int(self.word() as i64));
         }
         // SAFETY: a string with a word that is no integer holds what `Arc::into_raw` gave, and the entry owns that count.
-        Some(StrRef::Shared(SharedStr(unsafe { &*(self.word() as *const Vec<u8>) })))
+        Some(StrRef::Shared(SharedStr(unsafe {
+            &*(self.word() as *const Vec<u8>)
+        })))
     }
 
     /// The string's bytes to change in place, when they lie inline.
@@ -741,7 +742,11 @@ impl<'a, T: Value> ValueMut<'a, T> {
         if entry.ty() != T::TYPE {
             return None;
         }
-        let word = if entry.header().has(WORD) { entry.word() } else { entry.inline_pack().thawed() };
+        let word = if entry.header().has(WORD) {
+            entry.word()
+        } else {
+            entry.inline_pack().thawed()
+        };
         // SAFETY: type and encoding match; the guard stores the perhaps changed word back when it ends. An inline listpack
         // was copied to a block of its own to be changed there.
         let v = ManuallyDrop::new(unsafe { T::from_word(entry.encoding(), word) });
@@ -844,7 +849,10 @@ mod tests {
         use crate::ds::quicklist::{End, Fill};
         use crate::ds::table::Table;
         use crate::types::list::{List, ListLimits};
-        let limits = ListLimits { fill: Fill::new(-2), compress_depth: 0 };
+        let limits = ListLimits {
+            fill: Fill::new(-2),
+            compress_depth: 0,
+        };
         let mut table = Table::new();
         let h = crate::ds::hash::hash(b"key");
         table.insert_new(h, Entry::collection(b"key", List::new(), None));
@@ -869,7 +877,11 @@ mod tests {
             assert_eq!((e.key(), e.expire()), (b"key".as_slice(), expire));
             assert_eq!(ValueRef::<List>::of(e).unwrap().len(), model.len());
             if step % 1000 == 0 {
-                let e = table.remove(h, b"key").unwrap().with_key(b"other").with_key(b"key");
+                let e = table
+                    .remove(h, b"key")
+                    .unwrap()
+                    .with_key(b"other")
+                    .with_key(b"key");
                 table.insert_new(h, e);
             }
         }

@@ -15,6 +15,7 @@ pub mod lru;
 pub mod value;
 #[allow(unsafe_code)]
 pub mod view;
+pub mod waiting;
 
 pub use db::{Db, Keyspace};
 pub use effects::Effects;

@@ -3,6 +3,7 @@
 use super::input::{self, Scratch};
 use super::{Server, shutdown};
 use crate::client::ClientRef;
+use crate::exec::{blocking, pause};
 use crate::net::{Readiness, Token};
 use std::time::Duration;
 
@@ -43,6 +44,7 @@ impl Server {
             .deadlines
             .first()
             .map_or(i64::MAX, |d| d.0)
+            .min(self.pause.next_end_ms())
             .min(next_cron_ms);
         Duration::from_millis((first - self.clock.now_ms).max(0) as u64)
     }
@@ -77,8 +79,14 @@ impl Server {
         }
     }
 
-    /// The end of a turn: unparked clients go on, replies are written, marked clients closed.
+    /// The end of a turn: deadlines and pauses end, unparked clients go on, replies are written, marked clients closed.
     fn before_sleep(&mut self, scratch: &mut Scratch) {
+        pause::end_due(self);
+        blocking::expire_deadlines(self);
+        if !self.ks.fx.ready.is_empty() {
+            // Keys that changed outside of any command: expiry, loading.
+            blocking::serve_ready(self, None);
+        }
         for h in std::mem::take(&mut self.queues.resumed) {
             input::resume(self, h, scratch);
         }

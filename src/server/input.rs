@@ -8,6 +8,7 @@ use super::Server;
 use crate::client::{Client, ClientFlags, ClientRef, CommandId};
 use crate::ds::hash::hash;
 use crate::exec::dispatch::dispatch;
+use crate::exec::pause;
 use crate::resp::parse::{Limits, Parser, ProtocolError, Step};
 use crate::resp::{ArgRange, Args};
 use std::io;
@@ -76,6 +77,10 @@ pub fn resume(server: &mut Server, handle: ClientRef, scratch: &mut Scratch) {
         return;
     };
     client.flags.remove(ClientFlags::RESUMED);
+    if let Some((id, args)) = pause::take_held(&mut client) {
+        server.clock.tick();
+        dispatch(server, &mut client, args.view(), Some(id), None);
+    }
     if !client.query.is_empty() {
         let mut buf = std::mem::take(&mut client.query);
         let used = run_buffer(server, &mut client, &mut buf, scratch);

@@ -76,6 +76,12 @@ pub struct Server {
     pub listeners: Vec<Listener>,
     /// Work that waits for the next turns.
     pub queues: Queues,
+    /// Parked clients.
+    pub blocking: crate::exec::blocking::Blocking,
+    /// CLIENT PAUSE and its kin.
+    pub pause: crate::exec::pause::Pause,
+    /// What goes to the AOF and the replicas.
+    pub propagation: crate::exec::propagate::Propagation,
     /// Counters for INFO.
     pub stats: stats::ServerStats,
     /// Per command, by id.

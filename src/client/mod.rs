@@ -1,6 +1,7 @@
 //! Clients and their table. A client is state only; who moves bytes and runs commands lives in `server` and `exec`.
 pub mod blocked;
 pub mod memory;
+pub mod line;
 pub mod table;
 
 pub use crate::keyspace::effects::ClientRef;
@@ -245,6 +246,16 @@ impl Client {
         self.conn.peer()
     }
 
+    /// Heap bytes of the commands queued by MULTI.
+    pub fn multi_bytes(&self) -> usize {
+        self.multi.as_ref().map_or(0, |m| {
+            m.queue
+                .iter()
+                .map(|q| q.args.mem_bytes() + size_of::<Queued>())
+                .sum()
+        })
+    }
+
     /// Heap bytes of this client, buffers included.
     pub fn mem_bytes(&self) -> usize {
         size_of::<Client>()
@@ -252,11 +263,6 @@ impl Client {
             + self.query.capacity()
             + self.parser.mem_bytes()
             + self.name.as_ref().map_or(0, |n| n.len())
-            + self.multi.as_ref().map_or(0, |m| {
-                m.queue
-                    .iter()
-                    .map(|q| q.args.mem_bytes() + size_of::<Queued>())
-                    .sum::<usize>()
-            })
+            + self.multi_bytes()
     }
 }

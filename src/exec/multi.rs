@@ -6,7 +6,7 @@
 
 use super::command::CommandFlags as F;
 use super::{Ctx, call, propagate};
-use crate::client::{Client, ClientFlags, CommandId, Queued};
+use crate::client::{Client, ClientFlags, CommandId};
 use crate::keyspace::effects::Listening;
 use crate::keyspace::waiting::Presence;
 use crate::keyspace::{Db, Key};
@@ -37,10 +37,7 @@ pub fn queue(ctx: &mut Ctx<'_>, id: CommandId) {
         .has(ClientFlags::DIRTY_EXEC | ClientFlags::DIRTY_CAS)
     {
         let args = OwnedArgs::copy_of(ctx.args);
-        ctx.client
-            .multi_mut()
-            .queue
-            .push(Queued { command: id, args });
+        ctx.client.multi_mut().push(id, args);
     }
     ctx.reply().simple("QUEUED");
 }

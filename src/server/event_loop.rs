@@ -91,6 +91,7 @@ impl Server {
             input::resume(self, h, scratch);
         }
         super::tracked::broadcast(self);
+        self.evict_clients();
         self.write_pending();
         self.close_marked();
     }

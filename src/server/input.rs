@@ -68,6 +68,7 @@ pub fn on_readable(server: &mut Server, handle: ClientRef, scratch: &mut Scratch
         }
         _ => {}
     }
+    server.client_memory.note(&mut client);
     server.clients.put_back(client);
 }
 
@@ -87,6 +88,7 @@ pub fn resume(server: &mut Server, handle: ClientRef, scratch: &mut Scratch) {
         keep_rest(&mut client, buf, used);
     }
     server.finish_turn_of(&mut client);
+    server.client_memory.note(&mut client);
     server.clients.put_back(client);
 }
 
@@ -255,7 +257,7 @@ fn parse_ahead(
                     server.registry.resolve(&args).ok()
                 };
                 let first_hash = id
-                    .filter(|i| server.first_key_at_1[i.index()])
+                    .filter(|i| server.first_key_at_1[i.index()] && args.len() > 1)
                     .map(|_| hash(args.at(1)));
                 let item = Ahead {
                     start: at,

@@ -1,10 +1,14 @@
 //! Commands, a file or folder per family: each command is one function, one static row beside it, and its tests.
 pub mod client_tracking;
 pub mod connection;
+pub mod dump;
 #[cfg(test)]
 mod facts;
+pub mod generic;
 pub mod introspect;
 pub mod list;
+pub mod persistence;
+pub mod scan;
 pub mod monitor;
 pub mod pubsub;
 pub mod string;
@@ -14,13 +18,16 @@ use crate::exec::command::Command;
 
 /// Every command of the server, family by family.
 pub fn all() -> Vec<&'static Command> {
-    [
+    let families: &[&[&'static Command]] = &[
+        generic::COMMANDS,
         string::COMMANDS,
         list::COMMANDS,
         connection::COMMANDS,
         monitor::COMMANDS,
         pubsub::COMMANDS,
         transactions::COMMANDS,
-    ]
-    .concat()
+        dump::COMMANDS,
+        persistence::COMMANDS,
+    ];
+    families.concat()
 }

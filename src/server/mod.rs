@@ -11,8 +11,10 @@ pub mod event_loop;
 pub mod host;
 pub mod input;
 pub mod logging;
+pub mod loading;
 pub mod monitor;
 pub mod output;
+pub mod saving;
 pub mod publish;
 pub mod shutdown;
 pub mod slowlog;
@@ -28,6 +30,7 @@ use crate::exec::call::CommandStat;
 use crate::exec::registry::Registry;
 use crate::keyspace::{ExpiredKeys, Keyspace};
 use crate::net::{Listener, Poller};
+use crate::persist::Persist;
 use crate::pubsub::PubSub;
 use crate::resp::Error;
 use crate::sys::alloc::Counters;
@@ -89,6 +92,8 @@ pub struct Server {
     pub expired_keys: ExpiredKeys,
     /// A child shares our pages: access clocks stay unwritten, tables are not compacted.
     pub child_is_saving: bool,
+    /// Saving and loading.
+    pub persist: Persist,
     /// Readiness.
     pub poller: Poller,
     /// Listening sockets.

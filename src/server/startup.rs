@@ -12,6 +12,7 @@ use crate::keyspace::effects::Listening;
 use crate::keyspace::lazyfree::LazyFree;
 use crate::net::listen::ListenError;
 use crate::sys::{crash, process, signal};
+use crate::persist::Persist;
 
 /// Why the server could not start. Display is the line for the log.
 #[derive(Debug)]
@@ -233,6 +234,7 @@ impl Server {
             state: ServerState::empty(),
             expired_keys: ExpiredKeys::Delete,
             child_is_saving: false,
+            persist: Persist::new(clock.now_s()),
             poller,
             listeners: Vec::new(),
             queues: Queues::default(),
@@ -260,6 +262,7 @@ impl Server {
     pub fn settings_changed(&mut self) {
         self.state
             .set(ServerState::MAXMEMORY, self.config.maxmemory > 0);
+        self.update_disk_error();
         self.ks.fx.listening.set(
             Listening::EVENTS,
             !self.config.notify_keyspace_events.is_empty(),

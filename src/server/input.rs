@@ -261,14 +261,9 @@ fn parse_ahead(
                     server.registry.resolve(&args).ok()
                 };
                 let first_hash = id
-<<<<<<< HEAD
-                    .filter(|i| server.first_key_at_1[i.index()] && args.len() > 1)
-                    .map(|_| hash(args.at(1)));
-=======
                     .filter(|i| server.first_key_at_1[i.index()])
                     .and_then(|_| args.get(1))
                     .map(hash);
->>>>>>> main
                 let item = Ahead {
                     start: at,
                     end: at + n,

@@ -126,6 +126,28 @@ pub struct MultiState {
     pub queue: Vec<Queued>,
     /// Keys being watched, with their databases.
     pub watched: Vec<(u32, Box<[u8]>)>,
+    /// Heap bytes of the queued commands, kept while they are queued.
+    pub queued_bytes: usize,
+}
+
+impl MultiState {
+    /// Queues a command.
+    pub fn push(&mut self, command: CommandId, args: OwnedArgs) {
+        self.queued_bytes += args.mem_bytes();
+        self.queue.push(Queued { command, args });
+    }
+
+    /// Heap bytes held (`multi-mem` of CLIENT LIST counts the same).
+    pub fn mem_bytes(&self) -> usize {
+        let watched = self
+            .watched
+            .iter()
+            .map(|(_, k)| k.len() + size_of::<(u32, Box<[u8]>)>());
+        size_of::<Self>()
+            + self.queued_bytes
+            + self.queue.capacity() * size_of::<Queued>()
+            + watched.sum::<usize>()
+    }
 }
 
 /// One client.
@@ -264,5 +286,6 @@ impl Client {
             + self.parser.mem_bytes()
             + self.name.as_ref().map_or(0, |n| n.len())
             + self.multi_bytes()
+            + self.subs.as_ref().map_or(0, |s| s.mem_bytes())
     }
 }

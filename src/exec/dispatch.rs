@@ -59,13 +59,13 @@ fn slow_path(ctx: &mut Ctx<'_>, id: CommandId) {
     if pause::holds_back(ctx) {
         return pause::hold_back(ctx, id);
     }
-    call::muted(ctx, |ctx| {
-        if multi::queues(ctx) {
-            multi::queue(ctx, id)
-        } else {
-            call::call(ctx, id)
-        }
-    });
+    let mark = call::mute_begin(ctx.client);
+    if multi::queues(ctx) {
+        multi::queue(ctx, id)
+    } else {
+        call::call(ctx, id)
+    }
+    call::mute_end(ctx.client, mark);
 }
 
 fn arity(row: &'static Command, args: Args<'_>) -> Result<(), Error> {
@@ -85,6 +85,7 @@ fn reject(server: &mut Server, client: &mut Client, id: Option<CommandId>, e: &E
     if let Some(id) = id {
         server.command_stats[id.index()].rejected += 1;
     }
+    let mark = call::mute_begin(client);
     let exec_itself = id.is_some_and(|i| server.registry.row(i).name == "exec");
     if exec_itself {
         multi::discard(server, client);
@@ -94,9 +95,10 @@ fn reject(server: &mut Server, client: &mut Client, id: Option<CommandId>, e: &E
         ]
         .concat();
         client.reply().error_bytes(&text);
-        return;
+    } else {
+        client.reply().error(e);
     }
-    client.reply().error(e);
+    call::mute_end(client, mark);
 }
 
 /// Every guard in order; the first that objects wins.

@@ -75,6 +75,7 @@ impl Server {
         if !c.out.is_empty() {
             self.check_output_limit(&mut c);
         }
+        self.client_memory.note(&mut c);
         self.clients.put_back(c);
     }
 }

@@ -114,5 +114,6 @@ impl Server {
             input::resume(self, h, scratch);
         }
         super::tracked::broadcast(self);
+        self.evict_clients();
     }
 }

@@ -267,6 +267,7 @@ impl Server {
             Listening::EVENTS,
             !self.config.notify_keyspace_events.is_empty(),
         );
+        self.client_limit_changed();
     }
 
     /// Opens the listening sockets.

@@ -6,6 +6,7 @@ pub mod introspect;
 pub mod list;
 pub mod string;
 pub mod transactions;
+pub mod zset;
 
 use crate::exec::command::Command;
 
@@ -16,6 +17,7 @@ pub fn all() -> Vec<&'static Command> {
         list::COMMANDS,
         connection::COMMANDS,
         transactions::COMMANDS,
+        zset::COMMANDS,
     ]
     .concat()
 }

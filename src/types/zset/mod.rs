@@ -144,6 +144,14 @@ impl ZSet {
         }
     }
 
+    /// Allocations that freeing it costs: a packed one is a single block.
+    pub fn free_effort(&self) -> usize {
+        match self {
+            ZSet::Listpack(_) => 1,
+            ZSet::Tree(t) => t.len(),
+        }
+    }
+
     /// Number of members.
     pub fn len(&self) -> usize {
         match self {

@@ -1,9 +1,16 @@
 //! Commands, a file or folder per family: each command is one function, one static row beside it, and its tests.
+pub mod client_tracking;
 pub mod connection;
+pub mod dump;
 #[cfg(test)]
 mod facts;
+pub mod generic;
 pub mod introspect;
 pub mod list;
+pub mod monitor;
+pub mod persistence;
+pub mod pubsub;
+pub mod scan;
 pub mod string;
 pub mod transactions;
 pub mod zset;
@@ -12,12 +19,17 @@ use crate::exec::command::Command;
 
 /// Every command of the server, family by family.
 pub fn all() -> Vec<&'static Command> {
-    [
+    let families: &[&[&'static Command]] = &[
+        generic::COMMANDS,
         string::COMMANDS,
         list::COMMANDS,
         connection::COMMANDS,
+        monitor::COMMANDS,
+        pubsub::COMMANDS,
         transactions::COMMANDS,
+        dump::COMMANDS,
+        persistence::COMMANDS,
         zset::COMMANDS,
-    ]
-    .concat()
+    ];
+    families.concat()
 }

@@ -1,6 +1,6 @@
 //! What is done `hz` times a second. Nothing here is proportional to clients or keys: walks go on where they stopped.
 
-use super::Server;
+use super::{Server, shutdown};
 use crate::client::ClientFlags;
 
 impl Server {
@@ -13,6 +13,9 @@ impl Server {
         self.sample_rates();
         self.note_memory();
         self.clients_cron();
+        shutdown::on_signal(self);
+        self.persist_cron();
+        super::tracked::limit(self);
     }
 
     fn sample_rates(&mut self) {

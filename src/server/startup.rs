@@ -11,6 +11,7 @@ use crate::exec::command::Command;
 use crate::keyspace::effects::Listening;
 use crate::keyspace::lazyfree::LazyFree;
 use crate::net::listen::ListenError;
+use crate::persist::Persist;
 use crate::sys::{crash, process, signal};
 
 /// Why the server could not start. Display is the line for the log.
@@ -220,6 +221,10 @@ impl Server {
         let mut server = Server {
             ks: Keyspace::new(config.databases as usize, seed, lazy),
             clients: Clients::new(),
+            client_memory: ClientMemory::default(),
+            pubsub: PubSub::new(),
+            tracking: Tracking::default(),
+            monitors: DenseSet::new(),
             command_stats: vec![CommandStat::default(); registry.len()],
             first_key_at_1: registry
                 .ids()
@@ -229,6 +234,7 @@ impl Server {
             state: ServerState::empty(),
             expired_keys: ExpiredKeys::Delete,
             child_is_saving: false,
+            persist: Persist::new(clock.now_s()),
             poller,
             listeners: Vec::new(),
             queues: Queues::default(),
@@ -256,6 +262,7 @@ impl Server {
     pub fn settings_changed(&mut self) {
         self.state
             .set(ServerState::MAXMEMORY, self.config.maxmemory > 0);
+        self.update_disk_error();
         self.ks.fx.listening.set(
             Listening::EVENTS,
             !self.config.notify_keyspace_events.is_empty(),

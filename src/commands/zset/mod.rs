@@ -1,7 +1,7 @@
 //! Sorted sets: ZADD and its kin.
 //!
 //! Additions live in `add`, removals in `remove`, everything that reads or stores a range in `range`, pops in `pop`, unions,
-//! intersections and differences in `algebra`, random members in `random`; here are the lookups of single members and counts.
+//! intersections and differences in `algebra`, random members and ZSCAN in `random`; here are the lookups of single members and counts.
 //! A range of any kind is a `range::RangeSpec`, resolved to a window of ranks once per command.
 pub mod add;
 pub mod algebra;
@@ -53,6 +53,7 @@ pub static COMMANDS: &[&Command] = &[
     &algebra::ZDIFFSTORE,
     &algebra::ZINTERCARD,
     &random::ZRANDMEMBER,
+    &random::ZSCAN,
 ];
 
 /// When a sorted set may be a listpack.

@@ -308,9 +308,7 @@ fn pop_or_wait(ctx: &mut Ctx<'_>, end: End) -> Outcome {
         }
     }
     let keys = ctx.args.slice(1, last);
-    wait_for(ctx, BlockKind::ZSet, keys, until, |reply| {
-        reply.null_array()
-    })
+    wait_for(ctx, BlockKind::ZSet, keys, until)
 }
 
 /// The row of BZMPOP.
@@ -331,13 +329,11 @@ pub static BZMPOP: Command = Command {
 };
 
 fn bzmpop(ctx: &mut Ctx<'_>) -> Outcome {
-    let until = deadline(ctx, 1, Unit::Seconds)?;
     let request = MultiPop::parse(ctx, 2)?;
+    let until = deadline(ctx, 1, Unit::Seconds)?;
     if request.run(ctx)? {
         return Ok(Flow::Done);
     }
     let keys = ctx.args.slice(request.first, request.first + request.keys);
-    wait_for(ctx, BlockKind::ZSet, keys, until, |reply| {
-        reply.null_array()
-    })
+    wait_for(ctx, BlockKind::ZSet, keys, until)
 }

@@ -114,6 +114,21 @@ impl<'a> Iterator for Iter<'a> {
     }
 }
 
+impl Clone for ZSet {
+    /// A copy in the same representation (COPY keeps the encoding).
+    fn clone(&self) -> Self {
+        match self {
+            ZSet::Listpack(p) => ZSet::Listpack(p.clone()),
+            ZSet::Tree(t) => {
+                let mut copy = Members::with_capacity(t.len());
+                t.up(0, usize::MAX)
+                    .for_each(|(member, score)| copy.insert_new(member, score));
+                ZSet::Tree(Box::new(copy))
+            }
+        }
+    }
+}
+
 impl ZSet {
     /// An empty set for about `size_hint` members of up to `value_hint` bytes.
     pub fn new(size_hint: usize, value_hint: usize, limits: Limits) -> Self {

@@ -268,16 +268,6 @@ impl Client {
         self.conn.peer()
     }
 
-    /// Heap bytes of the commands queued by MULTI.
-    pub fn multi_bytes(&self) -> usize {
-        self.multi.as_ref().map_or(0, |m| {
-            m.queue
-                .iter()
-                .map(|q| q.args.mem_bytes() + size_of::<Queued>())
-                .sum()
-        })
-    }
-
     /// Heap bytes of this client, buffers included.
     pub fn mem_bytes(&self) -> usize {
         size_of::<Client>()
@@ -285,7 +275,7 @@ impl Client {
             + self.query.capacity()
             + self.parser.mem_bytes()
             + self.name.as_ref().map_or(0, |n| n.len())
-            + self.multi_bytes()
+            + self.multi.as_ref().map_or(0, |m| m.mem_bytes())
             + self.subs.as_ref().map_or(0, |s| s.mem_bytes())
     }
 }

@@ -17,6 +17,7 @@ pub mod scan;
 pub mod slowlog;
 pub mod string;
 pub mod transactions;
+pub mod zset;
 
 use crate::exec::command::Command;
 
@@ -36,6 +37,7 @@ pub fn all() -> Vec<&'static Command> {
         transactions::COMMANDS,
         dump::COMMANDS,
         persistence::COMMANDS,
+        zset::COMMANDS,
     ];
     families.concat()
 }

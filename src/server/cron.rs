@@ -7,6 +7,9 @@ impl Server {
     /// One tick of cron.
     pub fn cron(&mut self) {
         self.cron_loops += 1;
+        if self.cron_loops.is_multiple_of(100) {
+            crate::sys::process::refresh_utc_offset(self.clock.now_s());
+        }
         self.sample_rates();
         self.note_memory();
         self.clients_cron();

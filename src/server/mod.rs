@@ -6,8 +6,10 @@ pub mod accept;
 pub mod clock;
 pub mod cron;
 pub mod event_loop;
+pub mod host;
 pub mod input;
 pub mod loading;
+pub mod logging;
 pub mod output;
 pub mod saving;
 pub mod shutdown;
@@ -103,6 +105,8 @@ pub struct Server {
     pub started_s: i64,
     /// How far a shutdown has come.
     pub shutdown: shutdown::Shutdown,
+    /// The process and its machine.
+    pub host: host::Host,
     /// Ticks of cron so far.
     pub cron_loops: u64,
 }

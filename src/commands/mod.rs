@@ -3,9 +3,11 @@ pub mod connection;
 pub mod dump;
 #[cfg(test)]
 mod facts;
+pub mod generic;
 pub mod introspect;
 pub mod list;
 pub mod persistence;
+pub mod scan;
 pub mod string;
 pub mod transactions;
 
@@ -13,13 +15,14 @@ use crate::exec::command::Command;
 
 /// Every command of the server, family by family.
 pub fn all() -> Vec<&'static Command> {
-    [
+    let families: &[&[&'static Command]] = &[
+        generic::COMMANDS,
         string::COMMANDS,
         list::COMMANDS,
         connection::COMMANDS,
         transactions::COMMANDS,
         dump::COMMANDS,
         persistence::COMMANDS,
-    ]
-    .concat()
+    ];
+    families.concat()
 }

@@ -5,6 +5,7 @@ use crate::ds::intset::Intset;
 use crate::ds::listpack::Listpack;
 use crate::ds::thin::ThinBuf;
 use crate::types::list::List;
+use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -264,6 +265,33 @@ pub(super) unsafe fn drop_word(ty: Type, enc: Encoding, word: u64) {
         match ty {
             Type::String => drop(Arc::from_raw(word as *const Vec<u8>)),
             Type::List => drop(List::from_word(enc, word)),
+            other => unreachable!("no value of type {} exists yet", other.name()),
+        }
+    }
+}
+
+/// The word of a deep copy of a value, given by its parts; the copy has the same encoding.
+///
+/// # Safety
+/// The parts must be a live value's, which keeps its word.
+pub(super) unsafe fn clone_word(ty: Type, enc: Encoding, word: u64) -> u64 {
+    /// # Safety
+    /// As for `clone_word`, of type `T`.
+    unsafe fn copy<T: Value + Clone>(enc: Encoding, word: u64) -> u64 {
+        // SAFETY: by the caller's contract; ManuallyDrop leaves the ownership where it is.
+        let v = ManuallyDrop::new(unsafe { T::from_word(enc, word) });
+        let (copied, word) = T::clone(&v).into_word();
+        debug_assert_eq!(copied, enc);
+        word
+    }
+    // SAFETY: by the caller's contract; a string with a pointer word is an Arc<Vec<u8>>.
+    unsafe {
+        match ty {
+            Type::String => {
+                Arc::increment_strong_count(word as *const Vec<u8>);
+                word
+            }
+            Type::List => copy::<List>(enc, word),
             other => unreachable!("no value of type {} exists yet", other.name()),
         }
     }

@@ -260,7 +260,8 @@ fn parse_ahead(
                 };
                 let first_hash = id
                     .filter(|i| server.first_key_at_1[i.index()])
-                    .map(|_| hash(args.at(1)));
+                    .and_then(|_| args.get(1))
+                    .map(hash);
                 let item = Ahead {
                     start: at,
                     end: at + n,

@@ -3,6 +3,7 @@
 //! What clients hold on to stays with the number of the database: watched keys, clients blocked on keys. For them the change
 //! is as if every key had been deleted, or replaced by what the other database holds.
 
+use super::waiting::Presence;
 use super::db::{Db, Keyspace};
 use super::effects::{Effects, Listening};
 use super::entry::Entry;
@@ -12,20 +13,21 @@ use crate::ds::table::Table;
 use std::mem::swap;
 use std::ops::Range;
 
-/// Whether `key` is there and its time has not come.
-fn live(keys: &Table<Entry>, key: &[u8], now_ms: i64) -> bool {
-    keys.find(hash(key), key)
-        .is_some_and(|e| e.expire().is_none_or(|at| at > now_ms))
+/// What a table holds under `key`.
+pub fn presence(keys: &Table<Entry>, key: &[u8], now_ms: i64) -> Presence {
+    match keys.find(hash(key), key) {
+        None => Presence::Absent,
+        Some(e) if e.expire().is_some_and(|at| at <= now_ms) => Presence::Expired,
+        Some(_) => Presence::Live,
+    }
 }
 
 /// Records what became of the keys of a database that others hold on to: it held `old` and now holds `db.keys`.
-fn replaced(db: &Db, old: &Table<Entry>, fx: &mut Effects, now_ms: i64) {
+fn replaced(db: &mut Db, old: &Table<Entry>, fx: &mut Effects, now_ms: i64) {
     if fx.listening.contains(Listening::WATCH) {
-        for (key, clients) in &db.watched {
-            // A key that had expired was gone already, and is not missed.
-            if live(old, key, now_ms) || live(&db.keys, key, now_ms) {
-                fx.touched.extend_from_slice(clients);
-            }
+        for (key, watchers) in &mut db.watched {
+            let (before, after) = (presence(old, key, now_ms), presence(&db.keys, key, now_ms));
+            fx.touched.extend(watchers.replaced(before, after));
         }
     }
     if fx.listening.contains(Listening::BLOCKED) {

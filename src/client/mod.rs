@@ -1,8 +1,10 @@
 //! Clients and their table. A client is state only; who moves bytes and runs commands lives in `server` and `exec`.
 pub mod blocked;
+pub mod memory;
 pub mod table;
 
 pub use crate::keyspace::effects::ClientRef;
+pub use crate::pubsub::Subscriptions;
 pub use blocked::Blocked;
 pub use table::Clients;
 
@@ -10,7 +12,6 @@ use crate::net::{Conn, PeerName};
 use crate::resp::parse::Parser;
 use crate::resp::{OutBuf, OwnedArgs, Protocol, Reply};
 use bitflags::bitflags;
-use std::collections::HashSet;
 
 bitflags! {
     /// What is special about a client. `SPECIAL` ones take the slow path of the guards.
@@ -87,6 +88,7 @@ impl ClientFlags {
         .union(ClientFlags::REPLY_SKIP_NEXT)
         .union(ClientFlags::REPLY_SKIP)
         .union(ClientFlags::TRACKING)
+        .union(ClientFlags::MONITOR)
         .union(ClientFlags::CLOSE_AFTER_REPLY);
     /// Flags under which no further command of the client is run.
     pub const HALTED: ClientFlags = ClientFlags::BLOCKED
@@ -123,28 +125,6 @@ pub struct MultiState {
     pub queue: Vec<Queued>,
     /// Keys being watched, with their databases.
     pub watched: Vec<(u32, Box<[u8]>)>,
-}
-
-/// Subscriptions; there only while there are some.
-#[derive(Debug, Default)]
-pub struct Subscriptions {
-    /// Channels.
-    pub channels: HashSet<Box<[u8]>>,
-    /// Patterns.
-    pub patterns: HashSet<Box<[u8]>>,
-    /// Shard channels.
-    pub shard_channels: HashSet<Box<[u8]>>,
-}
-
-impl Subscriptions {
-    /// Number of channels and patterns, which is what SUBSCRIBE replies count.
-    pub fn count(&self) -> usize {
-        self.channels.len() + self.patterns.len()
-    }
-    /// True when nothing is subscribed to.
-    pub fn is_empty(&self) -> bool {
-        self.count() + self.shard_channels.len() == 0
-    }
 }
 
 /// One client.

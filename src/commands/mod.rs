@@ -1,4 +1,5 @@
 //! Commands, a file or folder per family: each command is one function, one static row beside it, and its tests.
+pub mod client_tracking;
 pub mod connection;
 pub mod dump;
 #[cfg(test)]
@@ -8,6 +9,8 @@ pub mod introspect;
 pub mod list;
 pub mod persistence;
 pub mod scan;
+pub mod monitor;
+pub mod pubsub;
 pub mod string;
 pub mod transactions;
 
@@ -20,6 +23,8 @@ pub fn all() -> Vec<&'static Command> {
         string::COMMANDS,
         list::COMMANDS,
         connection::COMMANDS,
+        monitor::COMMANDS,
+        pubsub::COMMANDS,
         transactions::COMMANDS,
         dump::COMMANDS,
         persistence::COMMANDS,

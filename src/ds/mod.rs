@@ -1,6 +1,7 @@
 //! Data structures and text formats that know nothing of commands, replies or the server.
 pub mod crc16;
 pub mod crc64;
+pub mod dense;
 pub mod dtoa;
 pub mod geohash;
 pub mod glob;

@@ -2,6 +2,7 @@
 
 use super::{Ctx, Flow, blocking, effects, propagate};
 use crate::client::{ClientFlags, CommandId};
+use crate::server::ServerState;
 use hdrhistogram::Histogram;
 
 /// What is counted per command (INFO commandstats and latencystats, LATENCY HISTOGRAM).
@@ -79,6 +80,12 @@ pub fn call(ctx: &mut Ctx<'_>, id: CommandId) {
     if changed || ctx.server.ks.fx.pending() {
         propagate::after_call(ctx, changed);
         effects::deliver(ctx.server, ctx.client);
+    }
+    if ctx.client.has(ClientFlags::TRACKING) {
+        crate::server::tracked::after_call(ctx);
+    }
+    if ctx.server.state.contains(ServerState::MONITORED) {
+        crate::server::monitor::after_call(ctx);
     }
 }
 

@@ -15,6 +15,7 @@ impl Server {
         self.clients_cron();
         shutdown::on_signal(self);
         self.persist_cron();
+        super::tracked::limit(self);
     }
 
     fn sample_rates(&mut self) {

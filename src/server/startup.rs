@@ -227,6 +227,10 @@ impl Server {
         let mut server = Server {
             ks: Keyspace::new(config.databases as usize, seed, lazy),
             clients: Clients::new(),
+            client_memory: ClientMemory::default(),
+            pubsub: PubSub::new(),
+            tracking: Tracking::default(),
+            monitors: DenseSet::new(),
             command_stats: vec![CommandStat::default(); registry.len()],
             first_key_at_1: registry
                 .ids()

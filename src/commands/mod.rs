@@ -7,10 +7,10 @@ mod facts;
 pub mod generic;
 pub mod introspect;
 pub mod list;
-pub mod persistence;
-pub mod scan;
 pub mod monitor;
+pub mod persistence;
 pub mod pubsub;
+pub mod scan;
 pub mod string;
 pub mod transactions;
 

@@ -14,6 +14,7 @@ pub mod monitor;
 pub mod persistence;
 pub mod pubsub;
 pub mod scan;
+pub mod set;
 pub mod slowlog;
 pub mod string;
 pub mod transactions;
@@ -27,6 +28,7 @@ pub fn all() -> Vec<&'static Command> {
         generic::COMMANDS,
         string::COMMANDS,
         list::COMMANDS,
+        set::COMMANDS,
         client::COMMANDS,
         config::COMMANDS,
         connection::COMMANDS,

@@ -42,6 +42,8 @@ pub struct Blocking {
     serving: bool,
     /// The running command must not wait again.
     last_try: bool,
+    /// The running command ran before and was parked: MONITOR has shown it.
+    pub again: bool,
 }
 
 /// The unit of a timeout argument.
@@ -274,6 +276,8 @@ pub fn run_again(server: &mut Server, handle: ClientRef) {
         && !client.has(ClientFlags::CLOSE_ASAP)
     {
         server.clock.tick();
+        // What was held back by CLIENT PAUSE has not run yet.
+        server.blocking.again = blocked.kind != BlockKind::Postponed;
         dispatch(
             server,
             &mut client,
@@ -281,6 +285,7 @@ pub fn run_again(server: &mut Server, handle: ClientRef) {
             Some(blocked.command),
             None,
         );
+        server.blocking.again = false;
         after_run(server, &mut client, &blocked);
     }
     server.clients.put_back(client);

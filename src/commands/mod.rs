@@ -3,11 +3,12 @@ pub mod connection;
 #[cfg(test)]
 mod facts;
 pub mod introspect;
+pub mod stream;
 pub mod string;
 
 use crate::exec::command::Command;
 
 /// Every command of the server, family by family.
 pub fn all() -> Vec<&'static Command> {
-    [string::COMMANDS, connection::COMMANDS].concat()
+    [string::COMMANDS, stream::COMMANDS, connection::COMMANDS].concat()
 }

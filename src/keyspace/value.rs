@@ -5,6 +5,7 @@ use crate::ds::intset::Intset;
 use crate::ds::listpack::Listpack;
 use crate::ds::thin::ThinBuf;
 use crate::types::list::List;
+use crate::types::stream::Stream;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -209,6 +210,19 @@ macro_rules! value {
 
 value!(List, Listpack = Listpack, Quicklist = Quicklist);
 
+// A stream has one representation, so the box itself is the value: `db.write_value::<Box<Stream>>(key)`.
+// SAFETY: one encoding, and a box is a `Word`.
+unsafe impl Value for Box<Stream> {
+    const TYPE: Type = Type::Stream;
+    fn into_word(self) -> (Encoding, u64) {
+        (Encoding::Stream, self.into_raw_word())
+    }
+    unsafe fn from_word(_: Encoding, word: u64) -> Self {
+        // SAFETY: by the caller's contract the word is a stream's.
+        unsafe { Word::from_raw_word(word) }
+    }
+}
+
 /// Frees a value by its parts.
 ///
 /// # Safety
@@ -219,6 +233,7 @@ pub(super) unsafe fn drop_word(ty: Type, enc: Encoding, word: u64) {
         match ty {
             Type::String => drop(Arc::from_raw(word as *const Vec<u8>)),
             Type::List => drop(List::from_word(enc, word)),
+            Type::Stream => drop(Box::<Stream>::from_word(enc, word)),
             other => unreachable!("no value of type {} exists yet", other.name()),
         }
     }
@@ -228,6 +243,7 @@ pub(super) unsafe fn drop_word(ty: Type, enc: Encoding, word: u64) {
 pub(super) fn free_effort(e: &Entry) -> usize {
     match e.ty() {
         Type::List => e.value::<List>().map_or(1, |l| l.free_effort()),
+        Type::Stream => e.value::<Box<Stream>>().map_or(1, |s| s.free_effort()),
         _ => 1,
     }
 }

@@ -423,7 +423,7 @@ impl<'a> DbView<'a> {
     }
 
     /// Marks the key as one that may serve blocked clients.
-    fn wake(&mut self, key: &[u8]) {
+    pub fn wake(&mut self, key: &[u8]) {
         if self.fx.listening.contains(Listening::BLOCKED) && self.db.blocked.contains_key(key) {
             self.fx.ready.push((self.db.id, key.into()));
         }

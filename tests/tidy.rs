@@ -64,7 +64,10 @@ fn all() -> Vec<(String, String)> {
     sources(&root.join("src"), &mut files);
     files.sort();
     let name = |p: &PathBuf| p.strip_prefix(root).unwrap().to_string_lossy().into_owned();
-    files.iter().map(|p| (name(p), fs::read_to_string(p).unwrap())).collect()
+    files
+        .iter()
+        .map(|p| (name(p), fs::read_to_string(p).unwrap()))
+        .collect()
 }
 
 /// Lines of code, without comments and without what follows `#[cfg(test)]` (tests may reach anywhere).
@@ -93,18 +96,28 @@ fn rooms_import_only_rooms_below() {
         if here == "lib" || file.contains("tests") {
             continue;
         }
-        let my_floor = floor(here).unwrap_or_else(|| panic!("{file}: room `{here}` is not in the order"));
+        let my_floor =
+            floor(here).unwrap_or_else(|| panic!("{file}: room `{here}` is not in the order"));
         for (n, line) in code(&text) {
             for part in line.split("crate::").skip(1) {
-                let other: String = part.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                let other: String = part
+                    .chars()
+                    .take_while(|c| c.is_alphanumeric() || *c == '_')
+                    .collect();
                 match floor(&other) {
-                    Some(f) if f > my_floor => wrong.push(format!("{file}:{n}: `{here}` imports `{other}`")),
+                    Some(f) if f > my_floor => {
+                        wrong.push(format!("{file}:{n}: `{here}` imports `{other}`"))
+                    }
                     _ => {}
                 }
             }
         }
     }
-    assert!(wrong.is_empty(), "imports against the order:\n{}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "imports against the order:\n{}",
+        wrong.join("\n")
+    );
 }
 
 #[test]
@@ -120,7 +133,11 @@ fn unsafe_stands_where_it_may() {
             }
         }
     }
-    assert!(wrong.is_empty(), "unsafe code outside the allow-list:\n{}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "unsafe code outside the allow-list:\n{}",
+        wrong.join("\n")
+    );
 }
 
 #[test]
@@ -131,18 +148,28 @@ fn unsafe_blocks_say_why() {
         for (n, line) in code(&text) {
             let opens = line.contains("unsafe {") || line.contains("unsafe impl");
             let from = n.saturating_sub(8);
-            let said = lines[from..n].iter().any(|l| l.contains("SAFETY") || l.contains("# Safety"));
+            let said = lines[from..n]
+                .iter()
+                .any(|l| l.contains("SAFETY") || l.contains("# Safety"));
             if opens && !said {
                 wrong.push(format!("{file}:{n}: {}", line.trim()));
             }
         }
     }
-    assert!(wrong.is_empty(), "unsafe without a SAFETY comment:\n{}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "unsafe without a SAFETY comment:\n{}",
+        wrong.join("\n")
+    );
 }
 
 #[test]
 fn every_file_opens_with_what_it_is() {
-    let bare: Vec<String> = all().into_iter().filter(|(_, t)| !t.starts_with("//!")).map(|(f, _)| f).collect();
+    let bare: Vec<String> = all()
+        .into_iter()
+        .filter(|(_, t)| !t.starts_with("//!"))
+        .map(|(f, _)| f)
+        .collect();
     assert!(bare.is_empty(), "files without a `//!` header: {bare:?}");
 }
 

@@ -121,8 +121,8 @@ pub struct Queued {
 pub struct MultiState {
     /// Commands in order.
     pub queue: Vec<Queued>,
-    /// Keys being watched: database, key, and whether it was expired already when WATCH was called.
-    pub watched: Vec<(u32, Box<[u8]>, bool)>,
+    /// Keys being watched, with their databases.
+    pub watched: Vec<(u32, Box<[u8]>)>,
 }
 
 /// Subscriptions; there only while there are some.

@@ -527,6 +527,18 @@ impl Listpack {
         }
     }
 
+    /// Calls `f` with up to `n` entries from the one at `offset` on: the quick way to read a range.
+    #[inline]
+    pub fn for_each(&self, offset: usize, n: usize, f: impl FnMut(Entry<'_>)) {
+        if n == 0 {
+            return;
+        }
+        let pos = isize::try_from(offset).ok().and_then(|i| self.seek(i));
+        if let Some(pos) = pos {
+            self.iter_from(pos).take(n).for_each(f);
+        }
+    }
+
     /// Iterates from `pos` forwards.
     pub fn iter_from(&self, pos: Pos) -> Iter<'_> {
         Iter {

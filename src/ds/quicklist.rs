@@ -205,6 +205,27 @@ impl Quicklist {
         iter
     }
 
+    /// Calls `f` with up to `n` elements from `index` on: the quick way to read a range, node by node.
+    pub fn for_each(&self, index: usize, n: usize, mut f: impl FnMut(Entry<'_>)) {
+        let Some((first, mut offset)) = self.locate(index) else {
+            return;
+        };
+        let mut left = n;
+        for node in self.nodes.range(first..) {
+            if left == 0 {
+                return;
+            }
+            let take = left.min(node.count() - offset);
+            match (node.pack(), &node.data) {
+                (Some(pack), _) => pack.for_each(offset, take, &mut f),
+                (None, Data::Plain(value)) => f(Entry::Bytes(value)),
+                (None, _) => {}
+            }
+            left -= take;
+            offset = 0;
+        }
+    }
+
     /// Reads from an end to the other.
     pub fn iter(&self, from: End) -> Iter<'_> {
         match from {

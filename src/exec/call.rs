@@ -48,13 +48,10 @@ pub fn call(ctx: &mut Ctx<'_>, id: CommandId) {
     let start = ctx.server.clock.mono_ns;
     let outcome = (ctx.command.handler)(ctx);
     let mut failed = false;
-    let mut parked = false;
+    let mut block = None;
     match outcome {
         Ok(Flow::Done) => {}
-        Ok(Flow::Block(on)) => {
-            blocking::park(ctx, id, *on);
-            parked = true;
-        }
+        Ok(Flow::Block(on)) => block = Some(on),
         Err(e) => {
             failed = true;
             ctx.server.errors.count(e.code());
@@ -63,10 +60,13 @@ pub fn call(ctx: &mut Ctx<'_>, id: CommandId) {
     }
     let end = ctx.server.clock.tick();
     let nanos = end - start;
-    let s = &mut *ctx.server;
-    s.stats.commands += 1;
-    ctx.client.commands += 1;
-    if !parked {
+    if let Some(on) = block {
+        // Counted when it ends.
+        blocking::park(ctx, id, *on, nanos);
+    } else {
+        let s = &mut *ctx.server;
+        s.stats.commands += 1;
+        ctx.client.commands += 1;
         let stat = &mut s.command_stats[id.index()];
         stat.ran(nanos, s.config.latency_tracking);
         stat.failed += u64::from(failed);

@@ -4,7 +4,7 @@
 
 use super::command::{Command, CommandFlags as F};
 use super::ctx::Ctx;
-use super::{call, multi};
+use super::{blocking, call, multi, pause};
 use crate::client::{Client, ClientFlags, CommandId};
 use crate::resp::{Args, Error};
 use crate::server::{Server, ServerState};
@@ -38,10 +38,14 @@ pub fn dispatch(
         command,
         first_hash,
     };
-    if !special {
-        return call::call(&mut ctx, id);
+    if special {
+        slow_path(&mut ctx, id);
+    } else {
+        call::call(&mut ctx, id);
     }
-    slow_path(&mut ctx, id);
+    if !ctx.server.ks.fx.ready.is_empty() {
+        blocking::serve_ready(ctx.server, Some(ctx.client));
+    }
 }
 
 #[cold]
@@ -49,6 +53,9 @@ fn slow_path(ctx: &mut Ctx<'_>, id: CommandId) {
     if let Err(e) = guards(ctx) {
         let (server, client) = (&mut *ctx.server, &mut *ctx.client);
         return reject(server, client, Some(id), &e);
+    }
+    if pause::holds_back(ctx) {
+        return pause::hold_back(ctx, id);
     }
     call::muted(ctx, |ctx| {
         if multi::queues(ctx) {
@@ -110,7 +117,9 @@ fn authenticated(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 
 /// Over `maxmemory`: evicts, and refuses what may need more when that was not enough.
 fn memory(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    if !ctx.server.state.contains(ServerState::MAXMEMORY) {
+    // Nothing is evicted while clients are paused.
+    let state = ctx.server.state;
+    if !state.contains(ServerState::MAXMEMORY) || state.contains(ServerState::PAUSED) {
         return Ok(());
     }
     let enough = ctx.server.free_memory();

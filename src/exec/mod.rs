@@ -12,12 +12,13 @@ pub mod effects;
 pub mod key_funcs;
 pub mod keys;
 pub mod multi;
+pub mod pause;
 pub mod propagate;
 pub mod registry;
 
 pub use ctx::Ctx;
 
-use crate::client::blocked::{BlockKind, WaitFor};
+use crate::client::blocked::{BlockKind, OnTimeout, WaitFor};
 use crate::resp::{Error, OwnedArgs};
 
 /// What a command function returns: how to go on, or the error to reply.
@@ -32,18 +33,20 @@ pub enum Flow {
     Block(Box<BlockOn>),
 }
 
-/// What to park a client on.
+/// What to park a client on. Most commands have it made by [`blocking::wait_for`].
 #[derive(Debug)]
 pub struct BlockOn {
     /// Why.
     pub kind: BlockKind,
-    /// The keys.
-    pub keys: Vec<Box<[u8]>>,
+    /// The keys; none for WAIT.
+    pub keys: OwnedArgs,
     /// When to give up, Unix ms; None is never.
     pub deadline_ms: Option<i64>,
+    /// What happens then.
+    pub on_timeout: OnTimeout,
     /// Arguments to run again with instead of the original ones.
     pub args: Option<OwnedArgs>,
-    /// Woken also when a key is deleted or changes its type.
+    /// Woken also when a key is deleted or changes its type (XREADGROUP).
     pub wake_on_delete: bool,
     /// For WAIT and WAITAOF.
     pub wait: Option<WaitFor>,

@@ -1,22 +1,27 @@
-//! MULTI: queueing, and running the queue as one unit.
+//! MULTI and WATCH: queueing, watching, and running the queue as one unit.
+//!
+//! A queue is run by `call` command by command, as one unit for the AOF and the replicas, and nobody else runs in between:
+//! clients that wait for keys are served when the unit has ended. A touched key sets `DIRTY_CAS` on those who watch it, at
+//! once, through `effects`; keys that expire without anybody touching them are looked at by EXEC ([`watched_expired`]).
 
 use super::command::CommandFlags as F;
-use super::{Ctx, call};
+use super::{Ctx, call, propagate};
 use crate::client::{Client, ClientFlags, CommandId, Queued};
 use crate::keyspace::effects::Listening;
+use crate::keyspace::waiting::Presence;
+use crate::keyspace::Key;
+use crate::keyspace::flush::presence;
 use crate::resp::OwnedArgs;
 use crate::server::Server;
 
 /// Commands that run at once even inside MULTI.
-const IMMEDIATE: [&str; 7] = [
-    "exec", "discard", "multi", "watch", "quit", "reset", "unwatch",
-];
+const IMMEDIATE: [&str; 6] = ["exec", "discard", "multi", "watch", "quit", "reset"];
 
 /// Whether the command of `ctx` is to be queued rather than run.
 pub fn queues(ctx: &Ctx<'_>) -> bool {
     ctx.client.has(ClientFlags::MULTI)
         && !ctx.client.has(ClientFlags::IN_EXEC)
-        && (ctx.command.name == "unwatch" || !IMMEDIATE.contains(&ctx.command.name))
+        && !IMMEDIATE.contains(&ctx.command.name)
 }
 
 /// Queues the command of `ctx`.
@@ -41,51 +46,38 @@ pub fn queue(ctx: &mut Ctx<'_>, id: CommandId) {
     ctx.reply().simple("QUEUED");
 }
 
+/// Whether any queued command has one of these flags.
+pub fn queue_has(ctx: &Ctx<'_>, wanted: F) -> bool {
+    let row = |id| ctx.server.registry.row(id);
+    let queue = ctx.client.multi.as_ref().map(|m| m.queue.iter());
+    queue.is_some_and(|mut q| q.any(|q| row(q.command).flags.intersects(wanted)))
+}
+
 /// Whether any queued command may need more memory.
 pub fn queue_may_need_memory(ctx: &Ctx<'_>) -> bool {
-    ctx.client.multi.as_ref().is_some_and(|m| {
-        m.queue.iter().any(|q| {
-            ctx.server
-                .registry
-                .row(q.command)
-                .flags
-                .contains(F::DENYOOM)
-        })
-    })
+    queue_has(ctx, F::DENYOOM)
 }
 
 /// Ends MULTI without running anything, and forgets the watched keys.
 pub fn discard(server: &mut Server, client: &mut Client) {
+    unwatch(server, client);
     client
         .flags
-        .remove(ClientFlags::MULTI | ClientFlags::DIRTY_CAS | ClientFlags::DIRTY_EXEC);
-    unwatch(server, client);
+        .remove(ClientFlags::MULTI | ClientFlags::DIRTY_EXEC);
     client.multi = None;
-}
-
-/// Forgets the watched keys.
-pub fn unwatch(server: &mut Server, client: &mut Client) {
-    let Some(m) = client.multi.as_mut() else {
-        return;
-    };
-    for (db, key, _) in m.watched.drain(..) {
-        let watched = &mut server.ks.dbs[db as usize].watched;
-        if let Some(v) = watched.get_mut(&key) {
-            v.retain(|h| *h != client.handle);
-            if v.is_empty() {
-                watched.remove(&key);
-            }
-        }
-    }
-    if server.ks.dbs.iter().all(|d| d.watched.is_empty()) {
-        server.ks.fx.listening.remove(Listening::WATCH);
-    }
 }
 
 /// Runs the queue of the client: every command is called in turn, and their replies make one array.
 pub fn run_queue(ctx: &mut Ctx<'_>) {
-    let queue = ctx.client.multi.take().map(|m| m.queue).unwrap_or_default();
+    let queue = ctx
+        .client
+        .multi
+        .as_mut()
+        .map(|m| std::mem::take(&mut m.queue))
+        .unwrap_or_default();
+    unwatch(ctx.server, ctx.client);
     ctx.client.flags.insert(ClientFlags::IN_EXEC);
+    propagate::unit_begin(ctx.server);
     ctx.reply().array(queue.len());
     for q in &queue {
         let command = ctx.server.registry.row(q.command);
@@ -98,5 +90,70 @@ pub fn run_queue(ctx: &mut Ctx<'_>) {
         };
         call::call(&mut inner, q.command);
     }
+    // The unit says it all; EXEC itself is not propagated.
+    ctx.server.ks.fx.force = Some(false);
+    propagate::unit_end(ctx.server);
     ctx.client.flags.remove(ClientFlags::IN_EXEC);
+    discard(ctx.server, ctx.client);
+}
+
+// ---- WATCH ----
+
+/// Watches a key of the client's database.
+pub fn watch(ctx: &mut Ctx<'_>, key: Key<'_>) {
+    let (db, handle) = (ctx.client.db, ctx.client.handle);
+    let expired = presence(&ctx.server.ks.dbs[db as usize].keys, key.bytes, ctx.now_ms()) == Presence::Expired;
+    let watched = &mut ctx.server.ks.dbs[db as usize].watched;
+    if watched
+        .get(key.bytes)
+        .is_some_and(|w| w.get(handle).is_some())
+    {
+        return;
+    }
+    let name: Box<[u8]> = key.bytes.into();
+    watched
+        .entry(name.clone())
+        .or_default()
+        .add(handle, expired);
+    ctx.client.multi_mut().watched.push((db, name));
+    ctx.server.ks.fx.listening.insert(Listening::WATCH);
+}
+
+/// Forgets the watched keys, and that one of them was touched.
+pub fn unwatch(server: &mut Server, client: &mut Client) {
+    client.flags.remove(ClientFlags::DIRTY_CAS);
+    let Some(m) = client.multi.as_mut() else {
+        return;
+    };
+    if m.watched.is_empty() {
+        return;
+    }
+    for (db, key) in m.watched.drain(..) {
+        let watched = &mut server.ks.dbs[db as usize].watched;
+        if let Some(w) = watched.get_mut(&key) {
+            w.remove(client.handle);
+            if w.is_empty() {
+                watched.remove(&key);
+            }
+        }
+    }
+    if !client.has(ClientFlags::MULTI) {
+        client.multi = None;
+    }
+    if server.ks.dbs.iter().all(|d| d.watched.is_empty()) {
+        server.ks.fx.listening.remove(Listening::WATCH);
+    }
+}
+
+/// Whether a watched key has expired since WATCH without being touched.
+pub fn watched_expired(ctx: &Ctx<'_>) -> bool {
+    let Some(m) = ctx.client.multi.as_ref() else {
+        return false;
+    };
+    m.watched.iter().any(|(db, name)| {
+        let db = &ctx.server.ks.dbs[*db as usize];
+        let expired_before = db.watched.get(name).and_then(|w| w.get(ctx.client.handle));
+        expired_before == Some(false)
+            && presence(&db.keys, name, ctx.now_ms()) == Presence::Expired
+    })
 }

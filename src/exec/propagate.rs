@@ -1,13 +1,125 @@
 //! What goes to the AOF and the replicas.
 //!
-//! Nobody listens yet on a server without either; then nothing is copied and this is a branch.
+//! **Units.** What one command, one EXEC or one script changes reaches the AOF and the replicas as one unit: in the order it
+//! happened, deletions of expired and evicted keys on the way included, between MULTI and EXEC unless it is a single command.
+//! [`unit_begin`] and [`unit_end`] bracket a unit; they nest, and only the outermost end sends. A command called outside of
+//! any unit is a unit of its own. Clients that are woken by a unit run after its end, each as a unit of its own.
+//!
+//! Nobody listens on a server without AOF and replicas (`fx.propagating` is false): nothing is copied, and all this is a
+//! branch.
+//!
+//! Extending: a listener is called in [`feed`], once per command, in order. It keeps track of the selected database itself:
+//! `None` stands for MULTI and EXEC, which need none.
 
 use super::Ctx;
+use crate::resp::{Args, OwnedArgs};
+use crate::server::Server;
 
-/// After a command ran: takes what it is to be propagated as and clears the record for the next one.
-pub fn after_call(ctx: &mut Ctx<'_>, _changed: bool) {
+/// The unit that is being collected.
+#[derive(Debug, Default)]
+pub struct Propagation {
+    /// How many units are open, one inside the other.
+    depth: u32,
+    /// Commands of the outermost unit so far, with their databases.
+    unit: Vec<(u32, OwnedArgs)>,
+    /// Where a test (or DEBUG) reads along: everything that was fed.
+    pub tap: Option<Vec<(Option<u32>, OwnedArgs)>>,
+}
+
+impl Propagation {
+    /// Whether a unit is open.
+    pub fn in_unit(&self) -> bool {
+        self.depth > 0
+    }
+}
+
+/// Opens a unit.
+#[inline]
+pub fn unit_begin(server: &mut Server) {
+    server.propagation.depth += 1;
+}
+
+/// Closes a unit; the outermost one is sent.
+#[inline]
+pub fn unit_end(server: &mut Server) {
+    debug_assert!(server.propagation.depth > 0, "unit_end without unit_begin");
+    server.propagation.depth = server.propagation.depth.saturating_sub(1);
+    if server.propagation.depth == 0 && !server.propagation.unit.is_empty() {
+        send(server);
+    }
+}
+
+/// After a command ran: takes what it is to be propagated as and clears the record for the next one. `changed`: the dirty
+/// count moved.
+pub fn after_call(ctx: &mut Ctx<'_>, changed: bool) {
     let fx = &mut ctx.server.ks.fx;
-    fx.before.clear();
-    fx.instead = None;
-    fx.force = None;
+    let force = fx.force.take();
+    let instead = fx.instead.take();
+    if !fx.propagating {
+        return fx.before.clear();
+    }
+    let wanted = match force {
+        Some(yes) => yes,
+        None => changed || instead.is_some(),
+    };
+    let (db, args) = (ctx.client.db, ctx.args);
+    let server = &mut *ctx.server;
+    unit_begin(server);
+    let alone = server.propagation.depth == 1 && server.ks.fx.before.is_empty();
+    take_deletions(server);
+    match instead {
+        _ if !wanted => {}
+        Some(commands) => server.propagation.unit.extend(commands),
+        // A unit of one command need not be copied.
+        None if alone => feed(server, Some(db), args),
+        None => server.propagation.unit.push((db, OwnedArgs::copy_of(args))),
+    }
+    unit_end(server);
+}
+
+/// Adds one command to the open unit, or sends it as a unit of its own.
+pub fn add(server: &mut Server, db: u32, command: OwnedArgs) {
+    if server.ks.fx.propagating {
+        unit_begin(server);
+        server.propagation.unit.push((db, command));
+        unit_end(server);
+    }
+}
+
+/// Deletions that happened outside of any command (active expiry, eviction): each becomes a unit of its own, or joins the
+/// open one. To be called after each such deletion or batch of them.
+pub fn flush_deletions(server: &mut Server) {
+    if server.ks.fx.before.is_empty() {
+        return;
+    }
+    for (db, command) in std::mem::take(&mut server.ks.fx.before) {
+        add(server, db, command);
+    }
+}
+
+/// Deletions recorded so far come before the command that caused them.
+fn take_deletions(server: &mut Server) {
+    server.propagation.unit.append(&mut server.ks.fx.before);
+}
+
+#[cold]
+fn send(server: &mut Server) {
+    let unit = std::mem::take(&mut server.propagation.unit);
+    let wrapped = unit.len() > 1;
+    if wrapped {
+        feed(server, None, OwnedArgs::from_iter([b"MULTI"]).view());
+    }
+    for (db, command) in &unit {
+        feed(server, Some(*db), command.view());
+    }
+    if wrapped {
+        feed(server, None, OwnedArgs::from_iter([b"EXEC"]).view());
+    }
+}
+
+/// Hands one command to everybody who listens. `db` is None for the MULTI and EXEC around a unit.
+fn feed(server: &mut Server, db: Option<u32>, args: Args<'_>) {
+    if let Some(tap) = &mut server.propagation.tap {
+        tap.push((db, OwnedArgs::copy_of(args)));
+    }
 }

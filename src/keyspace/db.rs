@@ -1,11 +1,15 @@
 //! Databases and what they share.
 
-use super::effects::{ClientRef, Effects};
+use super::effects::Effects;
 use super::entry::Entry;
 use super::lazyfree::LazyFree;
+use super::waiting::{Waiters, Watchers};
 use crate::ds::rng::Rng;
 use crate::ds::table::Table;
 use std::collections::HashMap;
+
+/// Something kept for a few keys, under the fast keyed hash.
+pub type KeyMap<T> = HashMap<Box<[u8]>, T, foldhash::quality::RandomState>;
 
 /// One database.
 pub struct Db {
@@ -14,9 +18,9 @@ pub struct Db {
     /// The keys. Those with an expire carry the table's mark.
     pub keys: Table<Entry>,
     /// Who watches which key.
-    pub watched: HashMap<Box<[u8]>, Vec<ClientRef>>,
-    /// Clients blocked on keys, in the order of their arrival.
-    pub blocked: HashMap<Box<[u8]>, Vec<ClientRef>>,
+    pub watched: KeyMap<Watchers>,
+    /// Clients blocked on keys.
+    pub blocked: KeyMap<Waiters>,
     /// Running estimate of the mean TTL, ms (INFO keyspace).
     pub avg_ttl_ms: i64,
     /// Where the active expiry cycle goes on.
@@ -29,8 +33,8 @@ impl Db {
         Db {
             id,
             keys: Table::new(),
-            watched: HashMap::new(),
-            blocked: HashMap::new(),
+            watched: KeyMap::default(),
+            blocked: KeyMap::default(),
             avg_ttl_ms: 0,
             expire_cursor: 0,
         }

@@ -16,7 +16,8 @@
 //! A 16-byte key with a 16-byte value takes a 40-byte class. Strings below [`INLINE_MAX`] lie inline; longer ones are an
 //! `Arc<Vec<u8>>`, so that a reply can hold them without a copy. Collections are enums of the `types` room whose variants are
 //! one word each: the word lies here and the variant is the encoding nibble. They are handed out through guards that put the
-//! enum together and store it back ([`ValueRef`], [`ValueMut`]).
+//! enum together and store it back ([`ValueRef`], [`ValueMut`]). A small listpack (hash, set, sorted set or list of a few
+//! elements) has no block of its own: it lies inline like a string, is read in place, and is copied out and back to be changed.
 //!
 //! Invariants: the block's size is always what the header says (`size`); the word of a pointer encoding is owned by the entry.
 
@@ -28,7 +29,7 @@ use std::ops::{Deref, DerefMut};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
-use super::value::{Encoding, Type, Value};
+use super::value::{Encoding, Packed, Type, Value};
 
 const EXPIRE: u8 = 1;
 const WORD: u8 = 2;
@@ -54,7 +55,30 @@ pub enum StrRef<'a> {
     /// Held as bytes.
     Bytes(&'a [u8]),
     /// Held as bytes that can be shared.
-    Shared(&'a Arc<Vec<u8>>),
+    Shared(SharedStr<'a>),
+}
+
+/// Bytes that lie in an `Arc` owned by an entry.
+#[derive(Debug, Clone, Copy)]
+pub struct SharedStr<'a>(&'a Vec<u8>);
+
+impl SharedStr<'_> {
+    /// Another owner of the same bytes.
+    pub fn to_arc(self) -> Arc<Vec<u8>> {
+        let p: *const Vec<u8> = self.0;
+        // SAFETY: only `Entry::str` makes a SharedStr, from the pointer that `Arc::into_raw` gave; the entry still owns its count.
+        unsafe {
+            Arc::increment_strong_count(p);
+            Arc::from_raw(p)
+        }
+    }
+}
+
+impl Deref for SharedStr<'_> {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        self.0
+    }
 }
 
 impl<'a> StrRef<'a> {
@@ -67,7 +91,7 @@ impl<'a> StrRef<'a> {
         match self {
             StrRef::Int(i) => buf.format(i).as_bytes(),
             StrRef::Bytes(b) => b,
-            StrRef::Shared(b) => b,
+            StrRef::Shared(b) => b.0,
         }
     }
 
@@ -255,8 +279,16 @@ impl Entry {
     pub fn collection<T: Value>(key: &[u8], value: T, expire: Option<i64>) -> Self {
         let x = if expire.is_some() { EXPIRE } else { 0 };
         let (enc, word) = value.into_word();
-        let mut e =
-            Self::allocate(Header::new(T::TYPE, enc, x | WORD, key.len(), 0), key).with_word(word);
+        let mut e = match Packed::small(enc, word) {
+            Some(blob) => {
+                let h = Header::new(T::TYPE, enc, x, key.len(), blob.bytes().len());
+                let mut e = Self::allocate(h, key);
+                e.fill_inline(blob.bytes());
+                e
+            }
+            None => Self::allocate(Header::new(T::TYPE, enc, x | WORD, key.len(), 0), key)
+                .with_word(word),
+        };
         e.fill_expire(expire);
         e
     }
@@ -281,10 +313,14 @@ impl Entry {
         unsafe { ptr::copy_nonoverlapping(b.as_ptr(), self.at(off), b.len()) }
     }
 
+    /// The word that stands for the value: the stored one, or for an inline listpack where its blob lies (good for reading
+    /// only, and only while the entry is borrowed).
     #[inline(always)]
     fn word(&self) -> u64 {
         let h = self.header();
-        debug_assert!(h.has(WORD));
+        if !h.has(WORD) {
+            return self.at(h.key_off() + self.klen(h)) as u64;
+        }
         // SAFETY: the flag says the word is there.
         unsafe { self.at(h.word_off()).cast::<u64>().read() }
     }
@@ -363,11 +399,10 @@ impl Entry {
         if self.encoding() == Encoding::Int {
             return Some(StrRef::Int(self.word() as i64));
         }
-        // SAFETY: a string with a word that is no integer holds a leaked Arc<Vec<u8>>; an Arc is one pointer to its payload, and
-        // the borrow of the word's place lives as long as `self` is borrowed.
-        Some(StrRef::Shared(unsafe {
-            &*self.at(h.word_off()).cast::<ManuallyDrop<Arc<Vec<u8>>>>()
-        }))
+        // SAFETY: a string with a word that is no integer holds what `Arc::into_raw` gave, and the entry owns that count.
+        Some(StrRef::Shared(SharedStr(unsafe {
+            &*(self.word() as *const Vec<u8>)
+        })))
     }
 
     /// The string's bytes to change in place, when they lie inline.
@@ -411,10 +446,13 @@ impl Entry {
             self.reform(Type::String, Encoding::Raw, self.expire(), true, 0);
             self.put_word(Arc::into_raw(a) as u64);
         }
-        let off = self.header().word_off();
-        // SAFETY: the word now holds a leaked Arc<Vec<u8>>, borrowed in place.
-        let arc = unsafe { &mut *self.at(off).cast::<ManuallyDrop<Arc<Vec<u8>>>>() };
-        Arc::make_mut(arc)
+        // SAFETY: the word is what `Arc::into_raw` gave; the count moves into `arc` and back into the word, as making the
+        // value unique may replace it.
+        let mut arc = ManuallyDrop::new(unsafe { Arc::from_raw(self.word() as *const Vec<u8>) });
+        let unique: *mut Vec<u8> = Arc::make_mut(&mut arc);
+        self.put_word(Arc::as_ptr(&arc) as u64);
+        // SAFETY: the vector is owned by the entry alone now, which is exclusively borrowed.
+        unsafe { &mut *unique }
     }
 
     /// Replaces the value by a string and sets the expire.
@@ -443,7 +481,26 @@ impl Entry {
     pub fn set_collection<T: Value>(&mut self, value: T) {
         self.drop_value();
         let (enc, word) = value.into_word();
-        self.reform(T::TYPE, enc, self.expire(), true, 0);
+        self.store(T::TYPE, enc, word);
+    }
+
+    /// Stores the word of a collection, a small listpack inline. What was stored before must be gone.
+    fn store(&mut self, ty: Type, enc: Encoding, word: u64) {
+        let h = self.header();
+        if let Some(blob) = Packed::small(enc, word) {
+            let len = blob.bytes().len();
+            if h.has(WORD) || h.vlen() != len {
+                self.reform(ty, enc, self.expire(), false, len);
+            } else {
+                self.put_header(Header(h.0 & !0xff | u64::from(ty as u8 | (enc as u8) << 4)));
+            }
+            return self.fill_inline(blob.bytes());
+        }
+        if !h.has(WORD) {
+            self.reform(ty, enc, self.expire(), true, 0);
+        } else {
+            self.put_header(Header(h.0 & !0xff | u64::from(ty as u8 | (enc as u8) << 4)));
+        }
         self.put_word(word);
     }
 
@@ -540,6 +597,14 @@ impl Entry {
         unsafe { super::value::drop_word(self.ty(), enc, word) }
     }
 
+    /// The inline listpack of a collection without a word.
+    fn inline_pack(&self) -> Packed<'_> {
+        let h = self.header();
+        let off = h.key_off() + self.klen(h);
+        // SAFETY: an inline value of vlen bytes follows the key; `store` put a listpack blob there.
+        Packed::borrowed(unsafe { std::slice::from_raw_parts(self.at(off), h.vlen()) })
+    }
+
     /// The collection, or None when it is another type.
     pub fn value<T: Value>(&self) -> Option<ValueRef<'_, T>> {
         if self.ty() != T::TYPE {
@@ -554,40 +619,48 @@ impl Entry {
 
     /// The same value under another key (RENAME, MOVE): the value moves, the expire and clock go along.
     pub fn with_key(mut self, key: &[u8]) -> Entry {
-        let expire = self.expire();
-        let clock = self.clock();
-        let mut e = match self.str() {
-            Some(StrRef::Bytes(b)) => {
-                let x = if expire.is_some() { EXPIRE } else { 0 };
-                let mut e = Self::allocate(
-                    Header::new(Type::String, self.encoding(), x, key.len(), b.len()),
-                    key,
-                );
-                e.fill_inline(b);
-                e
-            }
-            _ => {
-                let h = self.header();
-                let e = Self::allocate(
-                    Header::new(
-                        self.ty(),
-                        self.encoding(),
-                        h.flags() & (EXPIRE | WORD),
-                        key.len(),
-                        0,
-                    ),
-                    key,
-                )
-                .with_word(self.word());
-                // The word has moved: what is left of the old entry must not free it.
-                self.put_header(Header(
-                    h.0 & !0xff | u64::from(Type::String as u8 | (Encoding::Int as u8) << 4),
-                ));
-                e
-            }
+        let h = self.header();
+        let e = self.under(key, h.has(WORD).then(|| self.word()));
+        if h.has(WORD) {
+            // The word has moved: what is left of the old entry must not free it.
+            let emptied = u64::from(Type::String as u8 | (Encoding::Int as u8) << 4);
+            self.put_header(Header(h.0 & !0xff | emptied));
+        }
+        e
+    }
+
+    /// A deep copy of the value under another key (COPY); the expire and clock go along. A shared string is shared once more.
+    pub fn duplicate(&self, key: &[u8]) -> Entry {
+        let word = match (self.header().has(WORD), self.encoding()) {
+            (false, _) => None,
+            (true, Encoding::Int) => Some(self.word()),
+            // SAFETY: type and encoding say what the word is, and it stays ours.
+            (true, enc) => Some(unsafe { super::value::clone_word(self.ty(), enc, self.word()) }),
         };
-        e.fill_expire(expire);
-        e.set_clock(clock);
+        self.under(key, word)
+    }
+
+    /// A new entry with our shape, expire and clock, and with `word` (given if we have one) or our inline value.
+    fn under(&self, key: &[u8], word: Option<u64>) -> Entry {
+        let h = self.header();
+        let new = Header::new(
+            self.ty(),
+            self.encoding(),
+            h.flags() & (EXPIRE | WORD),
+            key.len(),
+            h.vlen(),
+        );
+        let mut e = Self::allocate(new, key);
+        match word {
+            Some(word) => e.put_word(word),
+            None => {
+                let off = h.key_off() + self.klen(h);
+                // SAFETY: an inline value of vlen bytes follows the key.
+                e.fill_inline(unsafe { std::slice::from_raw_parts(self.at(off), h.vlen()) });
+            }
+        }
+        e.fill_expire(self.expire());
+        e.set_clock(self.clock());
         e
     }
 }
@@ -669,8 +742,14 @@ impl<'a, T: Value> ValueMut<'a, T> {
         if entry.ty() != T::TYPE {
             return None;
         }
-        // SAFETY: type and encoding match; the guard stores the perhaps changed word back when it ends.
-        let v = ManuallyDrop::new(unsafe { T::from_word(entry.encoding(), entry.word()) });
+        let word = if entry.header().has(WORD) {
+            entry.word()
+        } else {
+            entry.inline_pack().thawed()
+        };
+        // SAFETY: type and encoding match; the guard stores the perhaps changed word back when it ends. An inline listpack
+        // was copied to a block of its own to be changed there.
+        let v = ManuallyDrop::new(unsafe { T::from_word(entry.encoding(), word) });
         Some(ValueMut { v, entry })
     }
 
@@ -697,10 +776,7 @@ impl<T: Value> Drop for ValueMut<'_, T> {
     fn drop(&mut self) {
         // SAFETY: the guard ends here, so the value is taken out once.
         let (enc, word) = unsafe { ManuallyDrop::take(&mut self.v) }.into_word();
-        let h = self.entry.header();
-        self.entry
-            .put_header(Header(h.0 & !0xf0 | u64::from(enc as u8) << 4));
-        self.entry.put_word(word);
+        self.entry.store(T::TYPE, enc, word);
     }
 }
 
@@ -769,12 +845,55 @@ mod tests {
     }
 
     #[test]
+    fn a_list_moves_between_the_entry_and_a_block_of_its_own() {
+        use crate::ds::quicklist::{End, Fill};
+        use crate::ds::table::Table;
+        use crate::types::list::{List, ListLimits};
+        let limits = ListLimits {
+            fill: Fill::new(-2),
+            compress_depth: 0,
+        };
+        let mut table = Table::new();
+        let h = crate::ds::hash::hash(b"key");
+        table.insert_new(h, Entry::collection(b"key", List::new(), None));
+        let (mut model, mut rng) = (std::collections::VecDeque::new(), Rng::new(2));
+        for step in 0..20_000u32 {
+            let grow = (step / 2000) % 2 == 0;
+            let mut e = table.find_mut(h, b"key").unwrap();
+            if rng.below(10) == 0 {
+                e.set_expire((rng.below(2) == 0).then_some(i64::from(step)));
+            }
+            let expire = e.expire();
+            let mut l = ValueMut::<List>::of(e).unwrap();
+            if grow == (rng.below(4) > 0) {
+                let text = format!("element:{step}").into_bytes();
+                l.push(End::Tail, &text, &limits);
+                model.push_back(text);
+            } else if l.pop(End::Head, &limits).is_some() {
+                model.pop_front();
+            }
+            drop(l);
+            let e = table.find(h, b"key").unwrap();
+            assert_eq!((e.key(), e.expire()), (b"key".as_slice(), expire));
+            assert_eq!(ValueRef::<List>::of(e).unwrap().len(), model.len());
+            if step % 1000 == 0 {
+                let e = table
+                    .remove(h, b"key")
+                    .unwrap()
+                    .with_key(b"other")
+                    .with_key(b"key");
+                table.insert_new(h, e);
+            }
+        }
+    }
+
+    #[test]
     fn shared_value_is_copied_before_change() {
         let mut e = Entry::string(b"k", &NewStr::Copy(&[b'x'; INLINE_MAX]), None);
         let Some(StrRef::Shared(a)) = e.str() else {
             panic!()
         };
-        let held = a.clone();
+        let held = a.to_arc();
         e.string_vec().push(b'y');
         assert_eq!((held.len(), text(&e).len()), (INLINE_MAX, INLINE_MAX + 1));
     }

@@ -8,12 +8,14 @@ pub mod effects;
 #[allow(unsafe_code)]
 pub mod entry;
 pub mod events;
+pub mod flush;
 pub mod lazyfree;
 pub mod lru;
 #[allow(unsafe_code)]
 pub mod value;
 #[allow(unsafe_code)]
 pub mod view;
+pub mod waiting;
 
 pub use db::{Db, Keyspace};
 pub use effects::Effects;

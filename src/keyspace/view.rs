@@ -112,7 +112,7 @@ impl<'a> DbView<'a> {
 
     /// Is this entry past its time (and do we care)?
     #[inline(always)]
-    fn is_expired(&self, e: &Entry) -> bool {
+    pub fn is_expired(&self, e: &Entry) -> bool {
         match e.expire() {
             Some(at) => at <= self.now_ms && self.expired != ExpiredKeys::Show,
             None => false,
@@ -169,6 +169,20 @@ impl<'a> DbView<'a> {
             }
         }
         Some(self.at(slot))
+    }
+
+    /// Like [`DbView::read`], but leaves the access clock alone: TTL, TYPE, EXISTS, OBJECT and the like.
+    pub fn look(&mut self, key: Key<'_>) -> Option<Ref<'_, Entry>> {
+        match self.db.keys.locate(key.hash, key.bytes) {
+            Some(slot) if self.is_expired(&self.at(slot)) => self.expire_found(key),
+            Some(slot) => {
+                self.stats.hits += 1;
+                return Some(self.at(slot));
+            }
+            None => {}
+        }
+        self.miss(key);
+        None
     }
 
     #[cold]
@@ -284,12 +298,15 @@ impl<'a> DbView<'a> {
     /// the key to appear.
     #[inline]
     pub fn add(&mut self, key: Key<'_>, mut entry: Entry) {
-        let volatile = entry.expire().is_some();
         entry.set_clock(self.new_clock());
-        self.db.keys.insert_new(key.hash, entry);
-        if volatile {
-            self.db.keys.set_mark(key.hash, key.bytes, true);
-        }
+        self.add_moved(key, entry);
+    }
+
+    /// Like [`DbView::add`] for an entry that keeps its access clock.
+    #[inline]
+    fn add_moved(&mut self, key: Key<'_>, entry: Entry) {
+        let volatile = entry.expire().is_some();
+        self.db.keys.insert_marked(key.hash, entry, volatile);
         if self.fx.listening != Listening::empty() {
             self.wake(key.bytes);
             self.event(NotifyFlags::NEW, "new", key.bytes);
@@ -339,8 +356,14 @@ impl<'a> DbView<'a> {
         true
     }
 
-    /// Puts `entry` under its key, whatever was there (RENAME, RESTORE, STORE results). True when something was replaced.
-    pub fn put(&mut self, key: Key<'_>, entry: Entry) -> bool {
+    /// Puts `entry` under its key, whatever was there (RESTORE, STORE results). True when something was replaced.
+    pub fn put(&mut self, key: Key<'_>, mut entry: Entry) -> bool {
+        entry.set_clock(self.new_clock());
+        self.put_moved(key, entry)
+    }
+
+    /// Like [`DbView::put`] for an entry that keeps its access clock (RENAME, MOVE).
+    pub fn put_moved(&mut self, key: Key<'_>, entry: Entry) -> bool {
         let replaced = match self.take(key) {
             Some(old) => {
                 free(self.lazy, old, self.config.lazyfree_lazy_server_del);
@@ -348,7 +371,7 @@ impl<'a> DbView<'a> {
             }
             None => false,
         };
-        self.add(key, entry);
+        self.add_moved(key, entry);
         replaced
     }
 
@@ -412,9 +435,10 @@ impl<'a> DbView<'a> {
     #[cold]
     fn touched(&mut self, key: &[u8]) {
         if self.fx.listening.contains(Listening::WATCH)
-            && let Some(w) = self.db.watched.get(key)
+            && let Some(w) = self.db.watched.get_mut(key)
         {
-            self.fx.touched.extend_from_slice(w);
+            let there = self.db.keys.locate(hash(key), key).is_some();
+            self.fx.touched.extend(w.touched(there));
         }
         if self.fx.listening.contains(Listening::TRACKING) {
             self.fx.invalid.push(Some(key.into()));
@@ -424,7 +448,11 @@ impl<'a> DbView<'a> {
 
     /// Marks the key as one that may serve blocked clients.
     pub fn wake(&mut self, key: &[u8]) {
-        if self.fx.listening.contains(Listening::BLOCKED) && self.db.blocked.contains_key(key) {
+        if self.fx.listening.contains(Listening::BLOCKED)
+            && let Some(w) = self.db.blocked.get_mut(key)
+            && !w.signalled
+        {
+            w.signalled = true;
             self.fx.ready.push((self.db.id, key.into()));
         }
     }

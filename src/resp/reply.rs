@@ -252,6 +252,13 @@ impl<'a> Reply<'a> {
         }
     }
 
+    /// Ends a deferred reply of the SCAN family: the cursor to go on with, and an array of the `n` elements written since `at`.
+    pub fn end_scan(&mut self, at: Mark, cursor: u64, n: usize) {
+        let cursor = cursor.to_string();
+        let head = format!("*2\r\n${}\r\n{cursor}\r\n*{n}\r\n", cursor.len());
+        self.out.insert_at(at, head.as_bytes());
+    }
+
     fn end(&mut self, at: Mark, kind: u8, n: usize) {
         let mut buf = itoa::Buffer::new();
         let mut line = vec![kind];

@@ -1,15 +1,20 @@
 //! What is done `hz` times a second. Nothing here is proportional to clients or keys: walks go on where they stopped.
 
-use super::Server;
+use super::{Server, shutdown};
 use crate::client::ClientFlags;
 
 impl Server {
     /// One tick of cron.
     pub fn cron(&mut self) {
         self.cron_loops += 1;
+        if self.cron_loops.is_multiple_of(100) {
+            crate::sys::process::refresh_utc_offset(self.clock.now_s());
+        }
         self.sample_rates();
         self.note_memory();
         self.clients_cron();
+        shutdown::on_signal(self);
+        self.persist_cron();
     }
 
     fn sample_rates(&mut self) {

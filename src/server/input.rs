@@ -8,6 +8,7 @@ use super::Server;
 use crate::client::{Client, ClientFlags, ClientRef, CommandId};
 use crate::ds::hash::hash;
 use crate::exec::dispatch::dispatch;
+use crate::exec::pause;
 use crate::resp::parse::{Limits, Parser, ProtocolError, Step};
 use crate::resp::{ArgRange, Args};
 use std::io;
@@ -52,6 +53,10 @@ enum Read {
 /// Serves a readable client.
 pub fn on_readable(server: &mut Server, handle: ClientRef, scratch: &mut Scratch) {
     let Some(mut client) = server.clients.take(handle) else {
+        // Running while a nested turn is served: its turn comes.
+        if server.clients.contains(handle) {
+            server.queues.read.push(handle);
+        }
         return;
     };
     client.flags.remove(ClientFlags::READ_QUEUED);
@@ -76,6 +81,10 @@ pub fn resume(server: &mut Server, handle: ClientRef, scratch: &mut Scratch) {
         return;
     };
     client.flags.remove(ClientFlags::RESUMED);
+    if let Some((id, args)) = pause::take_held(&mut client) {
+        server.clock.tick();
+        dispatch(server, &mut client, args.view(), Some(id), None);
+    }
     if !client.query.is_empty() {
         let mut buf = std::mem::take(&mut client.query);
         let used = run_buffer(server, &mut client, &mut buf, scratch);
@@ -251,7 +260,8 @@ fn parse_ahead(
                 };
                 let first_hash = id
                     .filter(|i| server.first_key_at_1[i.index()])
-                    .map(|_| hash(args.at(1)));
+                    .and_then(|_| args.get(1))
+                    .map(hash);
                 let item = Ahead {
                     start: at,
                     end: at + n,

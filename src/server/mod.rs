@@ -6,8 +6,12 @@ pub mod accept;
 pub mod clock;
 pub mod cron;
 pub mod event_loop;
+pub mod host;
 pub mod input;
+pub mod logging;
+pub mod loading;
 pub mod output;
+pub mod saving;
 pub mod shutdown;
 pub mod slowlog;
 pub mod startup;
@@ -19,6 +23,7 @@ use crate::exec::call::CommandStat;
 use crate::exec::registry::Registry;
 use crate::keyspace::{ExpiredKeys, Keyspace};
 use crate::net::{Listener, Poller};
+use crate::persist::Persist;
 use crate::resp::Error;
 use crate::sys::alloc::Counters;
 use bitflags::bitflags;
@@ -70,12 +75,20 @@ pub struct Server {
     pub expired_keys: ExpiredKeys,
     /// A child shares our pages: access clocks stay unwritten, tables are not compacted.
     pub child_is_saving: bool,
+    /// Saving and loading.
+    pub persist: Persist,
     /// Readiness.
     pub poller: Poller,
     /// Listening sockets.
     pub listeners: Vec<Listener>,
     /// Work that waits for the next turns.
     pub queues: Queues,
+    /// Parked clients.
+    pub blocking: crate::exec::blocking::Blocking,
+    /// CLIENT PAUSE and its kin.
+    pub pause: crate::exec::pause::Pause,
+    /// What goes to the AOF and the replicas.
+    pub propagation: crate::exec::propagate::Propagation,
     /// Counters for INFO.
     pub stats: stats::ServerStats,
     /// Per command, by id.
@@ -92,6 +105,8 @@ pub struct Server {
     pub started_s: i64,
     /// How far a shutdown has come.
     pub shutdown: shutdown::Shutdown,
+    /// The process and its machine.
+    pub host: host::Host,
     /// Ticks of cron so far.
     pub cron_loops: u64,
 }

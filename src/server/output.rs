@@ -174,6 +174,7 @@ impl Server {
 
     /// Undoes every trace of a client in the other rooms and closes its connection.
     fn forget(&mut self, client: &mut Client) {
+        crate::exec::blocking::unlink(self, client);
         crate::exec::multi::unwatch(self, client);
         let _ = self.poller.remove_conn(&mut client.conn);
     }

@@ -121,6 +121,15 @@ impl List {
         }
     }
 
+    /// Calls `f` with up to `n` elements from `offset` on.
+    #[inline]
+    pub fn for_each(&self, offset: usize, n: usize, f: impl FnMut(Entry<'_>)) {
+        match self {
+            List::Listpack(pack) => pack.for_each(offset, n, f),
+            List::Quicklist(list) => list.for_each(offset, n, f),
+        }
+    }
+
     /// Calls `found` with the offset of elements equal to `needle`, as LPOS: matches number `rank` and later (1 is the first;
     /// negative counts and searches from the tail; 0 is taken as 1), comparing at most `max_len` elements (0: all), until
     /// `found` returns false.

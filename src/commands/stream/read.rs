@@ -6,10 +6,10 @@
 use super::deliver::{self, Delivery};
 use super::range::reply_range;
 use super::{Value, id_arg};
-use crate::client::ClientFlags;
-use crate::client::blocked::BlockKind;
+use crate::client::blocked::{BlockKind, OnTimeout};
 use crate::config::values::NotifyFlags as N;
 use crate::ds::stream::StreamId;
+use crate::exec::blocking::{Unit, deadline, may_wait};
 use crate::exec::command::{Command, Group, KeySpec, acl, flags};
 use crate::exec::{BlockOn, Ctx, Flow, Outcome};
 use crate::keyspace::Key;
@@ -89,7 +89,7 @@ fn parse<'a>(ctx: &Ctx<'a>, grouped: bool) -> Result<Request<'a>, Error> {
     while i < argc {
         let more = argc - 1 - i;
         if ctx.is(i, "BLOCK") && more > 0 {
-            r.block = Some(timeout(ctx, i + 1)?);
+            r.block = Some(deadline(ctx, i + 1, Unit::Millis)?);
             i += 2;
         } else if ctx.is(i, "COUNT") && more > 0 {
             r.count = ctx.int(i + 1)?.max(0) as u64;
@@ -123,19 +123,6 @@ fn parse<'a>(ctx: &Ctx<'a>, grouped: bool) -> Result<Request<'a>, Error> {
         return Err(Error::new("ERR Missing GROUP option for XREADGROUP"));
     }
     Ok(r)
-}
-
-fn timeout(ctx: &Ctx<'_>, i: usize) -> Result<Option<i64>, Error> {
-    const WRONG: &str = "ERR timeout is not an integer or out of range";
-    let ms = ctx.int(i).map_err(|_| WRONG)?;
-    if ms < 0 {
-        return Err(Error::new("ERR timeout is negative"));
-    }
-    if ms == 0 {
-        return Ok(None);
-    }
-    let until = ctx.now_ms().checked_add(ms);
-    Ok(Some(until.ok_or("ERR timeout is out of range")?))
 }
 
 fn unbalanced(ctx: &Ctx<'_>, grouped: bool) -> Error {
@@ -333,7 +320,7 @@ fn serve_group(
 
 /// Nothing to serve: waits if asked to, else replies that there is nothing.
 fn wait_or_nothing(ctx: &mut Ctx<'_>, r: &Request<'_>, from: &[From]) -> Outcome {
-    let Some(until) = r.block.filter(|_| !never_waits(ctx)) else {
+    let Some(until) = r.block.filter(|_| may_wait(ctx)) else {
         ctx.reply().null_array();
         return Ok(Flow::Done);
     };
@@ -348,16 +335,11 @@ fn wait_or_nothing(ctx: &mut Ctx<'_>, r: &Request<'_>, from: &[From]) -> Outcome
     let keys = ctx.args.slice(r.keys_at, ids_at);
     Ok(Flow::Block(Box::new(BlockOn {
         kind: BlockKind::Stream,
-        keys: keys.iter().map(Into::into).collect(),
+        keys: OwnedArgs::copy_of(keys),
         deadline_ms: until,
+        on_timeout: OnTimeout::Reply(|reply| reply.null_array()),
         args: Some(args),
         wake_on_delete: r.group.is_some(),
         wait: None,
     })))
-}
-
-/// Inside a transaction, a script or the AOF nobody can wait.
-fn never_waits(ctx: &Ctx<'_>) -> bool {
-    ctx.client
-        .has(ClientFlags::IN_EXEC | ClientFlags::SCRIPT | ClientFlags::FAKE | ClientFlags::MASTER)
 }

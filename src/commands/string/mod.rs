@@ -2,6 +2,7 @@
 //!
 //! A row, then its function. Options of SET and GETEX are parsed by `options`, counters live in `counter`, ranges in `range`.
 pub mod counter;
+pub mod lcs;
 pub mod options;
 pub mod range;
 
@@ -10,6 +11,7 @@ use crate::exec::command::{Command, Group, KeySpec, acl, flags};
 use crate::exec::{Ctx, Flow, Outcome, key_funcs};
 use crate::keyspace::{Key, NewStr, StrRef};
 use crate::resp::args::BIG_ARG;
+use crate::resp::out::SHARE_FROM;
 use crate::resp::{Error, OwnedArgs, Reply};
 use options::{Expiry, SetOptions};
 
@@ -31,6 +33,7 @@ pub static COMMANDS: &[&Command] = &[
     &counter::INCRBY,
     &counter::DECRBY,
     &counter::INCRBYFLOAT,
+    &lcs::LCS,
     &range::APPEND,
     &range::STRLEN,
     &range::SETRANGE,
@@ -69,7 +72,8 @@ pub fn reply_str(reply: &mut Reply<'_>, value: Option<StrRef<'_>>) {
     match value {
         Some(StrRef::Bytes(b)) => reply.bulk(b),
         Some(StrRef::Int(i)) => reply.bulk_int(i),
-        Some(StrRef::Shared(a)) => reply.bulk_shared(a),
+        Some(StrRef::Shared(a)) if a.len() >= SHARE_FROM => reply.bulk_shared(&a.to_arc()),
+        Some(StrRef::Shared(a)) => reply.bulk(&a),
         None => reply.null(),
     }
 }

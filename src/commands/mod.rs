@@ -8,6 +8,7 @@ pub mod introspect;
 pub mod list;
 pub mod persistence;
 pub mod scan;
+pub mod sort;
 pub mod stream;
 pub mod string;
 pub mod transactions;
@@ -21,6 +22,7 @@ pub fn all() -> Vec<&'static Command> {
         string::COMMANDS,
         list::COMMANDS,
         stream::COMMANDS,
+        sort::COMMANDS,
         connection::COMMANDS,
         transactions::COMMANDS,
         dump::COMMANDS,

@@ -7,10 +7,10 @@
 use super::command::CommandFlags as F;
 use super::{Ctx, call, propagate};
 use crate::client::{Client, ClientFlags, CommandId, Queued};
-use crate::keyspace::effects::Listening;
-use crate::keyspace::waiting::Presence;
 use crate::keyspace::Key;
+use crate::keyspace::effects::Listening;
 use crate::keyspace::flush::presence;
+use crate::keyspace::waiting::Presence;
 use crate::resp::OwnedArgs;
 use crate::server::Server;
 
@@ -102,7 +102,11 @@ pub fn run_queue(ctx: &mut Ctx<'_>) {
 /// Watches a key of the client's database.
 pub fn watch(ctx: &mut Ctx<'_>, key: Key<'_>) {
     let (db, handle) = (ctx.client.db, ctx.client.handle);
-    let expired = presence(&ctx.server.ks.dbs[db as usize].keys, key.bytes, ctx.now_ms()) == Presence::Expired;
+    let expired = presence(
+        &ctx.server.ks.dbs[db as usize].keys,
+        key.bytes,
+        ctx.now_ms(),
+    ) == Presence::Expired;
     let watched = &mut ctx.server.ks.dbs[db as usize].watched;
     if watched
         .get(key.bytes)
@@ -153,7 +157,6 @@ pub fn watched_expired(ctx: &Ctx<'_>) -> bool {
     m.watched.iter().any(|(db, name)| {
         let db = &ctx.server.ks.dbs[*db as usize];
         let expired_before = db.watched.get(name).and_then(|w| w.get(ctx.client.handle));
-        expired_before == Some(false)
-            && presence(&db.keys, name, ctx.now_ms()) == Presence::Expired
+        expired_before == Some(false) && presence(&db.keys, name, ctx.now_ms()) == Presence::Expired
     })
 }

@@ -3,11 +3,11 @@
 //! What clients hold on to stays with the number of the database: watched keys, clients blocked on keys. For them the change
 //! is as if every key had been deleted, or replaced by what the other database holds.
 
-use super::waiting::Presence;
 use super::db::{Db, Keyspace};
 use super::effects::{Effects, Listening};
 use super::entry::Entry;
 use super::lazyfree::Garbage;
+use super::waiting::Presence;
 use crate::ds::hash::hash;
 use crate::ds::table::Table;
 use std::mem::swap;

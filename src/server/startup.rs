@@ -11,8 +11,8 @@ use crate::exec::command::Command;
 use crate::keyspace::effects::Listening;
 use crate::keyspace::lazyfree::LazyFree;
 use crate::net::listen::ListenError;
-use crate::sys::{crash, process, signal};
 use crate::persist::Persist;
+use crate::sys::{crash, process, signal};
 
 /// Why the server could not start. Display is the line for the log.
 #[derive(Debug)]

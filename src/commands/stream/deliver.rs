@@ -22,7 +22,13 @@ impl Delivery<'_> {
     /// XGROUP CREATECONSUMER: with NOACK no XCLAIM would make the consumer elsewhere.
     pub fn consumer_form(&self) -> OwnedArgs {
         let (group, consumer) = self.names;
-        let words: [&[u8]; 5] = [b"XGROUP", b"CREATECONSUMER", self.key.bytes, group, consumer];
+        let words: [&[u8]; 5] = [
+            b"XGROUP",
+            b"CREATECONSUMER",
+            self.key.bytes,
+            group,
+            consumer,
+        ];
         OwnedArgs::from_iter(words)
     }
 }

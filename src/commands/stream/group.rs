@@ -55,7 +55,8 @@ fn parse_options(ctx: &Ctx<'_>, creates: bool) -> Result<(bool, Option<u64>), Er
             read = match ctx.int(i + 1)? {
                 -1 => None,
                 n => Some(
-                    u64::try_from(n).map_err(|_| "ERR value for ENTRIESREAD must be positive or -1")?,
+                    u64::try_from(n)
+                        .map_err(|_| "ERR value for ENTRIESREAD must be positive or -1")?,
                 ),
             };
             i += 2;
@@ -103,16 +104,17 @@ fn xgroup_create(ctx: &mut Ctx<'_>) -> Outcome {
         let mut stream = Value::default();
         stream.create_group(name, id, read);
         let mut db = ctx.db();
-        db.add(key, crate::keyspace::Entry::collection(key.bytes, stream, None));
+        db.add(
+            key,
+            crate::keyspace::Entry::collection(key.bytes, stream, None),
+        );
         db.modified_quietly(key.bytes, 0);
     } else {
         on_stream(ctx, |stream| {
             let id = parsed?.unwrap_or(stream.log.last_id());
             match stream.create_group(name, id, read) {
                 true => Ok(()),
-                false => Err(Error::new(
-                    "BUSYGROUP Consumer Group name already exists",
-                )),
+                false => Err(Error::new("BUSYGROUP Consumer Group name already exists")),
             }
         })?;
     }

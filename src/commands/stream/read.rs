@@ -290,7 +290,9 @@ fn serve_group(
         }
         let served = match from {
             From::New => {
-                new = log.last_entry_id().is_some_and(|last| last > group.last_id());
+                new = log
+                    .last_entry_id()
+                    .is_some_and(|last| last > group.last_id());
                 new
             }
             From::After(_) => true,
@@ -302,7 +304,9 @@ fn serve_group(
             reply.bulk(key.bytes);
         }
         match from {
-            From::After(after) => deliver::history(log, group, id, after, delivery, now, &mut reply),
+            From::After(after) => {
+                deliver::history(log, group, id, after, delivery, now, &mut reply)
+            }
             From::New if new => {
                 let told = propagates.then_some(propagated);
                 deliver::new_entries(log, group, id, delivery, now, told, &mut reply);

@@ -72,6 +72,14 @@ fn parse_ids(ctx: &Ctx<'_>, from: usize) -> Result<(RefPolicy, Range<usize>), Er
     Ok((policy.unwrap_or_default(), ids.ok_or(Error::Syntax)?))
 }
 
+/// The reply when there is no stream (or no group) to look into: ids are not even read.
+fn none_found(ctx: &mut Ctx<'_>, ids: usize) -> Outcome {
+    let mut reply = ctx.reply();
+    reply.array(ids);
+    (0..ids).for_each(|_| reply.int(-1));
+    Ok(Flow::Done)
+}
+
 /// The row of XDELEX.
 pub static XDELEX: Command = Command {
     name: "xdelex",
@@ -89,22 +97,23 @@ pub static XDELEX: Command = Command {
 };
 
 fn xdelex(ctx: &mut Ctx<'_>) -> Outcome {
-    let (policy, at) = parse_ids(ctx, 2)?;
-    let ids = ids_arg(ctx, at.start, at.end)?;
     let key = ctx.key(1);
+    let there = ctx.db().write_value::<Value>(key)?.is_some();
+    let (policy, at) = parse_ids(ctx, 2)?;
+    if !there {
+        return none_found(ctx, at.len());
+    }
+    let ids = ids_arg(ctx, at.start, at.end)?;
     let (mut db, mut reply, _) = ctx.parts();
     let mut deleted = 0;
-    let mark = reply.begin();
+    reply.array(ids.len());
     if let Some(mut stream) = db.write_value::<Value>(key)? {
         for id in &ids {
             let outcome = stream.delete(*id, policy);
             deleted += i64::from(outcome == DeleteOutcome::Deleted);
             reply.int(outcome as i64);
         }
-    } else {
-        ids.iter().for_each(|_| reply.int(-1));
     }
-    reply.end_array(mark, ids.len());
     if deleted > 0 {
         db.modified(key.bytes, N::STREAM, "xdel", deleted);
     }
@@ -169,12 +178,19 @@ pub static XACKDEL: Command = Command {
 };
 
 fn xackdel(ctx: &mut Ctx<'_>) -> Outcome {
-    let (policy, at) = parse_ids(ctx, 3)?;
-    let ids = ids_arg(ctx, at.start, at.end)?;
     let (key, name) = (ctx.key(1), ctx.arg(2));
+    let there = ctx
+        .db()
+        .read_value::<Value>(key)?
+        .is_some_and(|s| s.group(name).is_some());
+    let (policy, at) = parse_ids(ctx, 3)?;
+    if !there {
+        return none_found(ctx, at.len());
+    }
+    let ids = ids_arg(ctx, at.start, at.end)?;
     let (mut db, mut reply, _) = ctx.parts();
     let (mut changed, mut deleted) = (0, 0);
-    let mark = reply.begin();
+    reply.array(ids.len());
     if let Some(mut stream) = db.write_value::<Value>(key)? {
         for id in &ids {
             let before = stream.log.len();
@@ -183,10 +199,7 @@ fn xackdel(ctx: &mut Ctx<'_>) -> Outcome {
             deleted += before - stream.log.len();
             reply.int(outcome as i64);
         }
-    } else {
-        ids.iter().for_each(|_| reply.int(-1));
     }
-    reply.end_array(mark, ids.len());
     if deleted > 0 {
         db.modified(key.bytes, N::STREAM, "xdel", changed);
     } else if changed > 0 {

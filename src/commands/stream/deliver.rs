@@ -115,7 +115,8 @@ pub(super) fn new_entries(
         }
     }
     reply.end_array(at, n as usize);
-    if let Some(c) = group.consumer_mut(consumer) {
+    // Without acknowledgements there is nothing the consumer did.
+    if let Some(c) = group.consumer_mut(consumer).filter(|_| !delivery.no_ack) {
         c.active_time_ms = now_ms;
     }
     if let Some(told) = told {

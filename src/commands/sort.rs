@@ -17,6 +17,7 @@ use crate::keyspace::{DbView, Entry, Key, StrRef, Type};
 use crate::resp::Error;
 use crate::sys::process::collate;
 use crate::types::list::List;
+use crate::types::zset::ZSet;
 use std::cmp::Ordering;
 use std::ffi::CStr;
 use std::ops::Range;
@@ -409,6 +410,21 @@ fn load(entry: &Entry, r: &Request<'_>, items: &mut Items) {
                 };
                 items.push(element);
             }
+        }
+        Type::ZSet => {
+            let Some(zset) = entry.value::<ZSet>() else {
+                return;
+            };
+            let (window, reverse) = match r.unsorted {
+                true => (r.window(zset.len()), r.descending),
+                false => (0..zset.len(), false),
+            };
+            // Windows count ascending ranks.
+            let ranks = match reverse {
+                true => zset.len() - window.end..zset.len() - window.start,
+                false => window,
+            };
+            zset.range(ranks, reverse).for_each(|(e, _)| items.push(e));
         }
         _ => {}
     }

@@ -6,6 +6,7 @@ use crate::ds::listpack::Listpack;
 use crate::ds::thin::ThinBuf;
 use crate::types::list::List;
 use crate::types::stream::Stream;
+use crate::types::zset::ZSet;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -210,6 +211,7 @@ macro_rules! value {
 }
 
 value!(List, Listpack = Listpack, Quicklist = Quicklist);
+value!(ZSet, Listpack = Listpack, Tree = Skiplist);
 
 // A stream has one representation, so the box itself is the value: `db.write_value::<Box<Stream>>(key)`.
 // SAFETY: one encoding, and a box is a `Word`.
@@ -280,6 +282,7 @@ pub(super) unsafe fn drop_word(ty: Type, enc: Encoding, word: u64) {
             Type::String => drop(Arc::from_raw(word as *const Vec<u8>)),
             Type::List => drop(List::from_word(enc, word)),
             Type::Stream => drop(Box::<Stream>::from_word(enc, word)),
+            Type::ZSet => drop(ZSet::from_word(enc, word)),
             other => unreachable!("no value of type {} exists yet", other.name()),
         }
     }
@@ -308,6 +311,7 @@ pub(super) unsafe fn clone_word(ty: Type, enc: Encoding, word: u64) -> u64 {
             }
             Type::List => copy::<List>(enc, word),
             Type::Stream => copy::<Box<Stream>>(enc, word),
+            Type::ZSet => copy::<ZSet>(enc, word),
             other => unreachable!("no value of type {} exists yet", other.name()),
         }
     }
@@ -318,6 +322,7 @@ pub(super) fn free_effort(e: &Entry) -> usize {
     match e.ty() {
         Type::List => e.value::<List>().map_or(1, |l| l.free_effort()),
         Type::Stream => e.value::<Box<Stream>>().map_or(1, |s| s.free_effort()),
+        Type::ZSet => e.value::<ZSet>().map_or(1, |z| z.free_effort()),
         _ => 1,
     }
 }

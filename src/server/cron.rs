@@ -15,6 +15,7 @@ impl Server {
         self.clients_cron();
         shutdown::on_signal(self);
         self.persist_cron();
+        super::tracked::limit(self);
     }
 
     fn sample_rates(&mut self) {
@@ -74,6 +75,7 @@ impl Server {
         if !c.out.is_empty() {
             self.check_output_limit(&mut c);
         }
+        self.client_memory.note(&mut c);
         self.clients.put_back(c);
     }
 }

@@ -113,5 +113,7 @@ impl Server {
         for h in std::mem::take(&mut self.queues.resumed) {
             input::resume(self, h, scratch);
         }
+        super::tracked::broadcast(self);
+        self.evict_clients();
     }
 }

@@ -141,6 +141,12 @@ fn start(
     if server.config.jemalloc_bg_thread {
         crate::sys::alloc::set_background_thread(true);
     }
+    if !server.load_data() {
+        return Err(StartError::Logged);
+    }
+    if server.shutdown.done().is_some() {
+        return Ok(server);
+    }
     for kind in server.listener_kinds() {
         log::info!("Ready to accept connections {kind}");
     }
@@ -221,6 +227,10 @@ impl Server {
         let mut server = Server {
             ks: Keyspace::new(config.databases as usize, seed, lazy),
             clients: Clients::new(),
+            client_memory: ClientMemory::default(),
+            pubsub: PubSub::new(),
+            tracking: Tracking::default(),
+            monitors: DenseSet::new(),
             command_stats: vec![CommandStat::default(); registry.len()],
             first_key_at_1: registry
                 .ids()
@@ -263,6 +273,7 @@ impl Server {
             Listening::EVENTS,
             !self.config.notify_keyspace_events.is_empty(),
         );
+        self.client_limit_changed();
     }
 
     /// Opens the listening sockets.

@@ -175,6 +175,7 @@ fn xsetid(ctx: &mut Ctx<'_>) -> Outcome {
         return Err(Error::NoSuchKey);
     }
     reply.ok();
-    db.modified(key.bytes, N::STREAM, "xsetid", 1);
+    db.fx.dirty += 1;
+    db.event(N::STREAM, "xsetid", key.bytes);
     Ok(Flow::Done)
 }

@@ -148,6 +148,7 @@ fn xack(ctx: &mut Ctx<'_>) -> Outcome {
     }
     let ids = ids_arg(ctx, 3, ctx.args.len())?;
     let (mut db, mut reply, _) = ctx.parts();
+    // Pending lists are no content of the key: transactions and cached copies do not mind.
     let mut acked = 0;
     if let Some(mut stream) = db.write_value::<Value>(key)?
         && let Some((_, group)) = stream.group_mut(name)
@@ -155,7 +156,7 @@ fn xack(ctx: &mut Ctx<'_>) -> Outcome {
         acked = ids.iter().filter(|id| group.ack(**id)).count();
     }
     if acked > 0 {
-        db.modified_quietly(key.bytes, acked as i64);
+        db.fx.dirty += acked as i64;
     }
     reply.int(acked as i64);
     Ok(Flow::Done)
@@ -203,7 +204,7 @@ fn xackdel(ctx: &mut Ctx<'_>) -> Outcome {
     if deleted > 0 {
         db.modified(key.bytes, N::STREAM, "xdel", changed);
     } else if changed > 0 {
-        db.modified_quietly(key.bytes, changed);
+        db.fx.dirty += changed;
     }
     Ok(Flow::Done)
 }

@@ -138,9 +138,11 @@ pub(super) fn history(
         0 => usize::MAX,
         n => usize::try_from(n).unwrap_or(usize::MAX),
     };
-    let ids: Vec<StreamId> = match (group.consumer(consumer), after.succ()) {
-        (Some(c), Some(start)) => c.pending_from(start).take(limit).collect(),
-        _ => Vec::new(),
+    // Behind the last possible id upstream begins anew.
+    let start = after.succ().unwrap_or(StreamId::ZERO);
+    let ids: Vec<StreamId> = match group.consumer(consumer) {
+        Some(c) => c.pending_from(start).take(limit).collect(),
+        None => Vec::new(),
     };
     reply.array(ids.len());
     for id in ids {

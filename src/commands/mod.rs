@@ -16,6 +16,8 @@ pub mod pubsub;
 pub mod scan;
 pub mod set;
 pub mod slowlog;
+pub mod sort;
+pub mod stream;
 pub mod string;
 pub mod transactions;
 pub mod zset;
@@ -29,6 +31,8 @@ pub fn all() -> Vec<&'static Command> {
         string::COMMANDS,
         list::COMMANDS,
         set::COMMANDS,
+        stream::COMMANDS,
+        sort::COMMANDS,
         client::COMMANDS,
         config::COMMANDS,
         connection::COMMANDS,

@@ -455,7 +455,7 @@ impl<'a> DbView<'a> {
     }
 
     /// Marks the key as one that may serve blocked clients.
-    fn wake(&mut self, key: &[u8]) {
+    pub fn wake(&mut self, key: &[u8]) {
         if self.fx.listening.contains(Listening::BLOCKED)
             && let Some(w) = self.db.blocked.get_mut(key)
             && !w.signalled

@@ -2,6 +2,7 @@
 //!
 //! A row, then its function. Options of SET and GETEX are parsed by `options`, counters live in `counter`, ranges in `range`.
 pub mod counter;
+pub mod lcs;
 pub mod options;
 pub mod range;
 
@@ -32,6 +33,7 @@ pub static COMMANDS: &[&Command] = &[
     &counter::INCRBY,
     &counter::DECRBY,
     &counter::INCRBYFLOAT,
+    &lcs::LCS,
     &range::APPEND,
     &range::STRLEN,
     &range::SETRANGE,

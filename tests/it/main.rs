@@ -2,4 +2,5 @@
 
 mod harness;
 mod protocol;
+mod pubsub;
 mod redis_crate;

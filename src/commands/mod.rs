@@ -1,18 +1,23 @@
 //! Commands, a file or folder per family: each command is one function, one static row beside it, and its tests.
+pub mod client;
 pub mod client_tracking;
+pub mod config;
 pub mod connection;
 pub mod dump;
 #[cfg(test)]
 mod facts;
 pub mod generic;
 pub mod introspect;
+pub mod introspection;
 pub mod list;
 pub mod monitor;
 pub mod persistence;
 pub mod pubsub;
 pub mod scan;
+pub mod slowlog;
 pub mod string;
 pub mod transactions;
+pub mod zset;
 
 use crate::exec::command::Command;
 
@@ -22,12 +27,17 @@ pub fn all() -> Vec<&'static Command> {
         generic::COMMANDS,
         string::COMMANDS,
         list::COMMANDS,
+        client::COMMANDS,
+        config::COMMANDS,
         connection::COMMANDS,
         monitor::COMMANDS,
         pubsub::COMMANDS,
+        introspection::COMMANDS,
+        slowlog::COMMANDS,
         transactions::COMMANDS,
         dump::COMMANDS,
         persistence::COMMANDS,
+        zset::COMMANDS,
     ];
     families.concat()
 }

@@ -356,23 +356,31 @@ impl<'a> DbView<'a> {
         true
     }
 
-    /// Puts `entry` under its key, whatever was there (RESTORE, STORE results). True when something was replaced.
-    pub fn put(&mut self, key: Key<'_>, mut entry: Entry) -> bool {
+    /// Puts `entry` under its key, whatever was there (RESTORE, STORE results). Returns the type of what was replaced.
+    pub fn put(&mut self, key: Key<'_>, mut entry: Entry) -> Option<Type> {
         entry.set_clock(self.new_clock());
         self.put_moved(key, entry)
     }
 
     /// Like [`DbView::put`] for an entry that keeps its access clock (RENAME, MOVE).
-    pub fn put_moved(&mut self, key: Key<'_>, entry: Entry) -> bool {
-        let replaced = match self.take(key) {
-            Some(old) => {
-                free(self.lazy, old, self.config.lazyfree_lazy_server_del);
-                true
-            }
-            None => false,
-        };
+    pub fn put_moved(&mut self, key: Key<'_>, entry: Entry) -> Option<Type> {
+        let old = self.take(key);
+        let ty = old.as_ref().map(Entry::ty);
+        if let Some(old) = old {
+            free(self.lazy, old, self.config.lazyfree_lazy_server_del);
+        }
         self.add_moved(key, entry);
-        replaced
+        ty
+    }
+
+    /// Emits the events of a value that took the place of one of type `old`: after the event that tells how.
+    pub fn overwritten(&mut self, key: Key<'_>, old: Option<Type>, new: Type) {
+        if let Some(old) = old {
+            self.event(NotifyFlags::OVERWRITTEN, "overwritten", key.bytes);
+            if old != new {
+                self.event(NotifyFlags::TYPE_CHANGED, "type_changed", key.bytes);
+            }
+        }
     }
 
     /// Takes a live entry out of the database. Records nothing: the caller says what happened with `modified`.

@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::ds::quicklist::{End, Fill, NodeBytes, Quicklist};
 use crate::keyspace::{Entry, NewStr, StrRef, Type};
 use crate::types::list::{List, ListLimits};
+use crate::types::zset::{self, AddFlags, Added, ZSet};
 use std::io::{self, Read, Write};
 
 /// The directives that decide in which encoding a loaded value is kept.
@@ -19,6 +20,8 @@ use std::io::{self, Read, Write};
 pub struct Limits {
     /// Of lists.
     pub list: ListLimits,
+    /// Of sorted sets.
+    pub zset: zset::Limits,
 }
 
 impl Limits {
@@ -28,6 +31,10 @@ impl Limits {
             list: ListLimits {
                 fill: Fill::new(config.list_max_listpack_size.into()),
                 compress_depth: config.list_compress_depth as u16,
+            },
+            zset: zset::Limits {
+                max_entries: config.zset_max_listpack_entries,
+                max_value: config.zset_max_listpack_value,
             },
         }
     }
@@ -71,6 +78,7 @@ fn put_value<W: Write>(out: &mut Encoder<W>, head: &Head<'_>, entry: &Entry) -> 
     match entry.ty() {
         Type::String => put_string(out, head, entry),
         Type::List => put_list(out, head, entry),
+        Type::ZSet => put_zset(out, head, entry),
         other => Err(io::Error::other(format!(
             "no values of type {} exist yet",
             other.name()
@@ -104,6 +112,27 @@ fn put_list<W: Write>(out: &mut Encoder<W>, head: &Head<'_>, entry: &Entry) -> i
     }
 }
 
+fn put_zset<W: Write>(out: &mut Encoder<W>, head: &Head<'_>, entry: &Entry) -> io::Result<()> {
+    let zset = entry.value::<ZSet>().ok_or_else(wrong_type)?;
+    match &*zset {
+        ZSet::Listpack(pack) => {
+            head.put(out, RdbType::ZsetListpack)?;
+            out.put_string(pack.as_bytes())
+        }
+        ZSet::Tree(members) => {
+            head.put(out, RdbType::Zset2)?;
+            out.put_len(members.len() as u64)?;
+            // From the highest, as upstream writes them.
+            members
+                .down(members.len(), usize::MAX)
+                .try_for_each(|(member, score)| {
+                    out.put_string(member)?;
+                    out.put_double(score)
+                })
+        }
+    }
+}
+
 fn node_ref(bytes: NodeBytes<'_>) -> NodeRef<'_> {
     match bytes {
         NodeBytes::Packed(blob) => NodeRef::Packed(blob),
@@ -130,6 +159,29 @@ pub fn build<R: Read>(
                 list.push(End::Tail, element.member, &limits.list);
             }
             Entry::collection(key, list, expire_ms)
+        }
+        Value::ZsetPacked(pack) => {
+            let zset = ZSet::from_listpack(pack, false, limits.zset)
+                .map_err(|what| RdbError::new(0, Reason::Corrupt(what)))?;
+            Entry::collection(key, zset, expire_ms)
+        }
+        Value::ZsetElements(mut elements) => {
+            let mut zset = ZSet::new(0, 0, limits.zset);
+            while let Some(element) = elements.next()? {
+                let added = zset.add(
+                    element.member,
+                    element.score,
+                    AddFlags::default(),
+                    limits.zset,
+                );
+                if !matches!(added, Ok(Added::New(_))) {
+                    return Err(RdbError::new(
+                        0,
+                        Reason::Corrupt("Duplicate zset fields detected"),
+                    ));
+                }
+            }
+            Entry::collection(key, zset, expire_ms)
         }
         Value::Empty => return Ok(None),
         Value::Module(name) => return Err(RdbError::new(0, Reason::Module(name))),

@@ -3,6 +3,8 @@
 //! Commands reach it through `exec::Ctx`. It has no business methods; what it does as a whole (accept, free memory, shut down)
 //! lives in the files of this folder.
 pub mod accept;
+pub mod apply;
+pub mod auth;
 pub mod client_eviction;
 pub mod clock;
 pub mod cron;

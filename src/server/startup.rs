@@ -141,6 +141,12 @@ fn start(
     if server.config.jemalloc_bg_thread {
         crate::sys::alloc::set_background_thread(true);
     }
+    if !server.load_data() {
+        return Err(StartError::Logged);
+    }
+    if server.shutdown.done().is_some() {
+        return Ok(server);
+    }
     for kind in server.listener_kinds() {
         log::info!("Ready to accept connections {kind}");
     }

@@ -87,13 +87,13 @@ impl SetOptions {
     }
 }
 
-/// Parses the options of GETEX.
-pub fn parse_getex(ctx: &Ctx<'_>) -> Result<Expiry, Error> {
+/// Parses the options of GETEX. A wrong time (the inner error) counts only if the key is there.
+pub fn parse_getex(ctx: &Ctx<'_>) -> Result<Result<Expiry, Error>, Error> {
     match ctx.args.len() {
-        2 => Ok(Expiry::None),
-        3 if ctx.is(2, "PERSIST") => Ok(Expiry::Persist),
+        2 => Ok(Ok(Expiry::None)),
+        3 if ctx.is(2, "PERSIST") => Ok(Ok(Expiry::Persist)),
         4 => match time_word(ctx, 2) {
-            Some((unit, absolute)) => Ok(Expiry::At(expire_at(ctx, 3, unit, absolute)?)),
+            Some((unit, absolute)) => Ok(expire_at(ctx, 3, unit, absolute).map(Expiry::At)),
             None => Err(Error::Syntax),
         },
         _ => Err(Error::Syntax),

@@ -4,4 +4,5 @@ mod blocking;
 mod cross_load;
 mod harness;
 mod protocol;
+mod pubsub;
 mod redis_crate;

@@ -39,7 +39,12 @@ fn flags(client: &Client) -> String {
     } else if client.has(F::REPLICA) {
         text.push('S');
     }
-    text.extend(LETTERS.iter().filter(|(f, _)| client.has(*f)).map(|(_, c)| *c));
+    text.extend(
+        LETTERS
+            .iter()
+            .filter(|(f, _)| client.has(*f))
+            .map(|(_, c)| *c),
+    );
     if text.is_empty() {
         text.push('N');
     }

@@ -1,14 +1,14 @@
 //! The connection itself: PING, ECHO, SELECT, QUIT, and who is at its other end: AUTH, HELLO, RESET.
 
-use crate::client::ClientFlags;
-use crate::exec::command::{Command, Group, acl, flags};
 use super::client::control::set_name;
+use crate::client::Client;
+use crate::client::ClientFlags;
 use crate::ds::numtext::parse_i64;
+use crate::exec::command::{Command, Group, acl, flags};
 use crate::exec::{Ctx, Flow, Outcome, multi};
 use crate::resp::{Error, Protocol};
 use crate::server::auth::DEFAULT_USER;
 use crate::server::{Server, ServerState};
-use crate::client::Client;
 
 /// Every command of this family.
 pub static COMMANDS: &[&Command] = &[&PING, &ECHO, &SELECT, &QUIT, &AUTH, &HELLO, &RESET];
@@ -185,7 +185,12 @@ fn hello(ctx: &mut Ctx<'_>) -> Outcome {
             name = Some(ctx.arg(i + 1));
             i += 2;
         } else {
-            let text = [b"ERR Syntax error in HELLO option '".as_slice(), option, b"'"].concat();
+            let text = [
+                b"ERR Syntax error in HELLO option '".as_slice(),
+                option,
+                b"'",
+            ]
+            .concat();
             return Err(Error::Bytes(text));
         }
     }

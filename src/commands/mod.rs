@@ -4,6 +4,7 @@ pub mod config;
 pub mod connection;
 #[cfg(test)]
 mod facts;
+pub mod info;
 pub mod introspect;
 pub mod introspection;
 pub mod list;
@@ -21,6 +22,7 @@ pub fn all() -> Vec<&'static Command> {
         client::COMMANDS,
         config::COMMANDS,
         connection::COMMANDS,
+        info::COMMANDS,
         introspection::COMMANDS,
         slowlog::COMMANDS,
         transactions::COMMANDS,

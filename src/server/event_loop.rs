@@ -24,6 +24,7 @@ impl Server {
                 return 1;
             }
             self.clock.resync();
+            let woke_ns = self.clock.mono_ns;
             self.serve(&batch, &mut scratch);
             if self.clock.now_ms >= next_cron_ms {
                 self.cron();
@@ -31,7 +32,16 @@ impl Server {
             }
             shutdown::on_signal(self);
             self.before_sleep(&mut scratch);
+            self.note_turn(woke_ns);
         }
+    }
+
+    /// Counts a turn and the time it took without waiting.
+    fn note_turn(&mut self, woke_ns: u64) {
+        let took_us = (self.clock.tick() - woke_ns) / 1000;
+        self.stats.loops += 1;
+        self.stats.loops_us += took_us;
+        self.stats.loop_max_us = self.stats.loop_max_us.max(took_us);
     }
 
     /// How long to wait: not at all while there is work, else until cron or the first deadline.

@@ -87,7 +87,7 @@ pub fn describe(client: &Client, around: Surroundings<'_>) -> String {
         flags(c),
         c.db,
     );
-    let queued: usize = c.multi_bytes();
+    let queued: usize = c.multi.as_ref().map_or(0, |m| m.mem_bytes());
     let _ = write!(
         line,
         " qbuf={} qbuf-free={} argv-mem={} multi-mem={queued} rbs={rbs} rbp={rbs} obl={obl} oll={} omem={} tot-mem={} events={events}",

@@ -8,6 +8,7 @@ pub mod effects;
 #[allow(unsafe_code)]
 pub mod entry;
 pub mod events;
+pub mod flush;
 pub mod lazyfree;
 pub mod lru;
 #[allow(unsafe_code)]

@@ -5,6 +5,8 @@ use crate::ds::intset::Intset;
 use crate::ds::listpack::Listpack;
 use crate::ds::thin::ThinBuf;
 use crate::types::list::List;
+use crate::types::zset::ZSet;
+use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -208,6 +210,7 @@ macro_rules! value {
 }
 
 value!(List, Listpack = Listpack, Quicklist = Quicklist);
+value!(ZSet, Listpack = Listpack, Tree = Skiplist);
 
 /// Listpacks up to this size (bytes) lie inside the entry: it saves their block, its rounding and the word, and a cache miss
 /// on every read, for two short copies on every change.
@@ -264,6 +267,35 @@ pub(super) unsafe fn drop_word(ty: Type, enc: Encoding, word: u64) {
         match ty {
             Type::String => drop(Arc::from_raw(word as *const Vec<u8>)),
             Type::List => drop(List::from_word(enc, word)),
+            Type::ZSet => drop(ZSet::from_word(enc, word)),
+            other => unreachable!("no value of type {} exists yet", other.name()),
+        }
+    }
+}
+
+/// The word of a deep copy of a value, given by its parts; the copy has the same encoding.
+///
+/// # Safety
+/// The parts must be a live value's, which keeps its word.
+pub(super) unsafe fn clone_word(ty: Type, enc: Encoding, word: u64) -> u64 {
+    /// # Safety
+    /// As for `clone_word`, of type `T`.
+    unsafe fn copy<T: Value + Clone>(enc: Encoding, word: u64) -> u64 {
+        // SAFETY: by the caller's contract; ManuallyDrop leaves the ownership where it is.
+        let v = ManuallyDrop::new(unsafe { T::from_word(enc, word) });
+        let (copied, word) = T::clone(&v).into_word();
+        debug_assert_eq!(copied, enc);
+        word
+    }
+    // SAFETY: by the caller's contract; a string with a pointer word is an Arc<Vec<u8>>.
+    unsafe {
+        match ty {
+            Type::String => {
+                Arc::increment_strong_count(word as *const Vec<u8>);
+                word
+            }
+            Type::List => copy::<List>(enc, word),
+            Type::ZSet => copy::<ZSet>(enc, word),
             other => unreachable!("no value of type {} exists yet", other.name()),
         }
     }
@@ -273,6 +305,7 @@ pub(super) unsafe fn drop_word(ty: Type, enc: Encoding, word: u64) {
 pub(super) fn free_effort(e: &Entry) -> usize {
     match e.ty() {
         Type::List => e.value::<List>().map_or(1, |l| l.free_effort()),
+        Type::ZSet => e.value::<ZSet>().map_or(1, |z| z.free_effort()),
         _ => 1,
     }
 }

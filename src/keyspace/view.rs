@@ -112,7 +112,7 @@ impl<'a> DbView<'a> {
 
     /// Is this entry past its time (and do we care)?
     #[inline(always)]
-    fn is_expired(&self, e: &Entry) -> bool {
+    pub fn is_expired(&self, e: &Entry) -> bool {
         match e.expire() {
             Some(at) => at <= self.now_ms && self.expired != ExpiredKeys::Show,
             None => false,
@@ -169,6 +169,20 @@ impl<'a> DbView<'a> {
             }
         }
         Some(self.at(slot))
+    }
+
+    /// Like [`DbView::read`], but leaves the access clock alone: TTL, TYPE, EXISTS, OBJECT and the like.
+    pub fn look(&mut self, key: Key<'_>) -> Option<Ref<'_, Entry>> {
+        match self.db.keys.locate(key.hash, key.bytes) {
+            Some(slot) if self.is_expired(&self.at(slot)) => self.expire_found(key),
+            Some(slot) => {
+                self.stats.hits += 1;
+                return Some(self.at(slot));
+            }
+            None => {}
+        }
+        self.miss(key);
+        None
     }
 
     #[cold]
@@ -284,12 +298,15 @@ impl<'a> DbView<'a> {
     /// the key to appear.
     #[inline]
     pub fn add(&mut self, key: Key<'_>, mut entry: Entry) {
-        let volatile = entry.expire().is_some();
         entry.set_clock(self.new_clock());
-        self.db.keys.insert_new(key.hash, entry);
-        if volatile {
-            self.db.keys.set_mark(key.hash, key.bytes, true);
-        }
+        self.add_moved(key, entry);
+    }
+
+    /// Like [`DbView::add`] for an entry that keeps its access clock.
+    #[inline]
+    fn add_moved(&mut self, key: Key<'_>, entry: Entry) {
+        let volatile = entry.expire().is_some();
+        self.db.keys.insert_marked(key.hash, entry, volatile);
         if self.fx.listening != Listening::empty() {
             self.wake(key.bytes);
             self.event(NotifyFlags::NEW, "new", key.bytes);
@@ -339,17 +356,31 @@ impl<'a> DbView<'a> {
         true
     }
 
-    /// Puts `entry` under its key, whatever was there (RENAME, RESTORE, STORE results). True when something was replaced.
-    pub fn put(&mut self, key: Key<'_>, entry: Entry) -> bool {
-        let replaced = match self.take(key) {
-            Some(old) => {
-                free(self.lazy, old, self.config.lazyfree_lazy_server_del);
-                true
+    /// Puts `entry` under its key, whatever was there (RESTORE, STORE results). Returns the type of what was replaced.
+    pub fn put(&mut self, key: Key<'_>, mut entry: Entry) -> Option<Type> {
+        entry.set_clock(self.new_clock());
+        self.put_moved(key, entry)
+    }
+
+    /// Like [`DbView::put`] for an entry that keeps its access clock (RENAME, MOVE).
+    pub fn put_moved(&mut self, key: Key<'_>, entry: Entry) -> Option<Type> {
+        let old = self.take(key);
+        let ty = old.as_ref().map(Entry::ty);
+        if let Some(old) = old {
+            free(self.lazy, old, self.config.lazyfree_lazy_server_del);
+        }
+        self.add_moved(key, entry);
+        ty
+    }
+
+    /// Emits the events of a value that took the place of one of type `old`: after the event that tells how.
+    pub fn overwritten(&mut self, key: Key<'_>, old: Option<Type>, new: Type) {
+        if let Some(old) = old {
+            self.event(NotifyFlags::OVERWRITTEN, "overwritten", key.bytes);
+            if old != new {
+                self.event(NotifyFlags::TYPE_CHANGED, "type_changed", key.bytes);
             }
-            None => false,
-        };
-        self.add(key, entry);
-        replaced
+        }
     }
 
     /// Takes a live entry out of the database. Records nothing: the caller says what happened with `modified`.

@@ -1,11 +1,14 @@
 //! What is done `hz` times a second. Nothing here is proportional to clients or keys: walks go on where they stopped.
 
-use super::Server;
+use super::{Server, shutdown};
 use crate::client::ClientFlags;
 
 impl Server {
     /// One tick of cron.
     pub fn cron(&mut self) {
+        if self.debug.cron_paused {
+            return;
+        }
         let start = crate::sys::clock::mono_us();
         self.cron_steps();
         self.stats.cron_us += crate::sys::clock::mono_us() - start;
@@ -19,6 +22,9 @@ impl Server {
         self.sample_rates();
         self.note_memory();
         self.clients_cron();
+        shutdown::on_signal(self);
+        self.persist_cron();
+        super::tracked::limit(self);
     }
 
     fn sample_rates(&mut self) {
@@ -80,6 +86,7 @@ impl Server {
         if !c.out.is_empty() {
             self.check_output_limit(&mut c);
         }
+        self.client_memory.note(&mut c);
         self.clients.put_back(c);
     }
 }

@@ -11,6 +11,7 @@ use crate::exec::command::Command;
 use crate::keyspace::effects::Listening;
 use crate::keyspace::lazyfree::LazyFree;
 use crate::net::listen::ListenError;
+use crate::persist::Persist;
 use crate::sys::{crash, process, signal};
 
 /// Why the server could not start. Display is the line for the log.
@@ -118,6 +119,7 @@ fn start(
     }
     signal::install();
     crash::install(config.crash_log_enabled);
+    crash::log_panics();
     host::fit_maxclients(&mut config).map_err(|()| StartError::Logged)?;
     if config.disable_thp {
         process::disable_huge_pages();
@@ -140,6 +142,12 @@ fn start(
     server.stats.startup_memory = server.used_memory();
     if server.config.jemalloc_bg_thread {
         crate::sys::alloc::set_background_thread(true);
+    }
+    if !server.load_data() {
+        return Err(StartError::Logged);
+    }
+    if server.shutdown.done().is_some() {
+        return Ok(server);
     }
     for kind in server.listener_kinds() {
         log::info!("Ready to accept connections {kind}");
@@ -221,6 +229,10 @@ impl Server {
         let mut server = Server {
             ks: Keyspace::new(config.databases as usize, seed, lazy),
             clients: Clients::new(),
+            client_memory: ClientMemory::default(),
+            pubsub: PubSub::new(),
+            tracking: Tracking::default(),
+            monitors: DenseSet::new(),
             command_stats: vec![CommandStat::default(); registry.len()],
             first_key_at_1: registry
                 .ids()
@@ -230,6 +242,7 @@ impl Server {
             state: ServerState::empty(),
             expired_keys: ExpiredKeys::Delete,
             child_is_saving: false,
+            persist: Persist::new(clock.now_s()),
             poller,
             listeners: Vec::new(),
             queues: Queues::default(),
@@ -245,6 +258,7 @@ impl Server {
             shutdown: shutdown::Shutdown::default(),
             cron_loops: 0,
             host: Host::default(),
+            debug: DebugSwitches::default(),
             config,
             config_file,
             clock,
@@ -257,10 +271,12 @@ impl Server {
     pub fn settings_changed(&mut self) {
         self.state
             .set(ServerState::MAXMEMORY, self.config.maxmemory > 0);
+        self.update_disk_error();
         self.ks.fx.listening.set(
             Listening::EVENTS,
             !self.config.notify_keyspace_events.is_empty(),
         );
+        self.client_limit_changed();
     }
 
     /// Opens the listening sockets.

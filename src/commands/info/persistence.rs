@@ -25,21 +25,25 @@ struct Figures {
 }
 
 fn figures(server: &Server) -> Figures {
+    let p = &server.persist;
+    let child = p.child.as_ref();
     Figures {
         loading: server.state.contains(ServerState::LOADING),
-        cow_bytes: [0; 2],
-        cow_age_s: 0,
-        fork_percent: 0.0,
-        keys_processed: 0,
-        keys_total: 0,
-        bgsave_running: server.child_is_saving,
-        last_save_s: server.started_s,
-        last_bgsave_ok: !server.state.contains(ServerState::DISK_ERROR),
-        last_bgsave_took_s: -1,
-        bgsave_running_s: -1,
-        saves: 0,
-        last_cow_bytes: 0,
-        loaded: [0; 2],
+        cow_bytes: child.map_or([0; 2], |c| [c.cow_peak, c.cow]),
+        cow_age_s: child
+            .and_then(|c| c.cow_at)
+            .map_or(0, |at| at.elapsed().as_secs() as i64),
+        fork_percent: child.map_or(0.0, |c| c.keys as f64 * 100.0 / c.keys_total.max(1) as f64),
+        keys_processed: child.map_or(0, |c| c.keys),
+        keys_total: child.map_or(0, |c| c.keys_total),
+        bgsave_running: child.is_some(),
+        last_save_s: p.last_save_s,
+        last_bgsave_ok: p.last_bgsave_ok,
+        last_bgsave_took_s: p.last_bgsave_time_s,
+        bgsave_running_s: child.map_or(-1, |c| server.clock.now_s() - c.started_s),
+        saves: p.rdb_saves,
+        last_cow_bytes: p.rdb_last_cow_size,
+        loaded: [p.last_load_keys_expired, p.last_load_keys_loaded],
     }
 }
 

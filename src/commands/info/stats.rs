@@ -1,6 +1,7 @@
 //! The Stats section, and Debug.
 
 use super::{Around, Lines};
+use crate::pubsub::Kind;
 
 pub(super) fn stats(l: &mut Lines, a: &Around<'_>) {
     let s = a.server;
@@ -34,10 +35,10 @@ pub(super) fn stats(l: &mut Lines, a: &Around<'_>) {
     l.put("current_eviction_exceeded_time", 0);
     l.put("keyspace_hits", ks.hits);
     l.put("keyspace_misses", ks.misses);
-    l.put("pubsub_channels", 0);
-    l.put("pubsub_patterns", 0);
-    l.put("pubsubshard_channels", 0);
-    l.put("latest_fork_usec", 0);
+    l.put("pubsub_channels", s.pubsub.len(Kind::Channel));
+    l.put("pubsub_patterns", s.pubsub.len(Kind::Pattern));
+    l.put("pubsubshard_channels", s.pubsub.len(Kind::Shard));
+    l.put("latest_fork_usec", s.persist.latest_fork_us);
     l.put("total_forks", st.forks);
     for field in ["migrate_cached_sockets", "slave_expires_tracked_keys"] {
         l.put(field, 0);

@@ -508,9 +508,15 @@ impl<T: Item> Table<T> {
 
     /// Drops every item and frees all memory.
     pub fn clear(&mut self) {
+        drop(self.take());
+    }
+
+    /// Leaves the table empty and hands out what it held.
+    pub fn take(&mut self) -> Self {
         let paused = self.paused;
-        *self = Self::new();
+        let full = std::mem::take(self);
         self.paused = paused;
+        full
     }
 
     /// While paused (a forked child shares the pages) nothing shrinks or merges, and segments fill further before they grow.

@@ -13,6 +13,10 @@ pub struct Surroundings<'a> {
     pub command: &'a str,
     /// The client whose invalidations it gets them from: -1 none, 0 itself.
     pub redirect: i64,
+    /// The client its invalidations go to is gone.
+    pub broken_redirect: bool,
+    /// It tracks by prefixes.
+    pub broadcast: bool,
 }
 
 /// Flags and their letters, in the order they are shown.
@@ -32,19 +36,22 @@ const LETTERS: &[(F, char)] = &[
     (F::NO_TOUCH, 'T'),
 ];
 
-fn flags(client: &Client) -> String {
+fn flags(client: &Client, around: Surroundings<'_>) -> String {
     let mut text = String::new();
     if client.has(F::MONITOR) {
         text.push('O');
     } else if client.has(F::REPLICA) {
         text.push('S');
     }
-    text.extend(
-        LETTERS
-            .iter()
-            .filter(|(f, _)| client.has(*f))
-            .map(|(_, c)| *c),
-    );
+    for &(flag, letter) in LETTERS {
+        if client.has(flag) {
+            text.push(letter);
+            if flag == F::TRACKING {
+                text.push_str(if around.broken_redirect { "R" } else { "" });
+                text.push_str(if around.broadcast { "B" } else { "" });
+            }
+        }
+    }
     if text.is_empty() {
         text.push('N');
     }
@@ -84,7 +91,7 @@ pub fn describe(client: &Client, around: Surroundings<'_>) -> String {
         text(c.name.as_deref()),
         around.now_s - c.created_s,
         around.now_s - c.last_interaction_s,
-        flags(c),
+        flags(c, around),
         c.db,
     );
     let queued: usize = c.multi.as_ref().map_or(0, |m| m.mem_bytes());

@@ -8,7 +8,7 @@ use crate::exec::command::{Command, Group, acl, flags};
 use crate::exec::{Ctx, Flow, Outcome, multi};
 use crate::resp::{Error, Protocol};
 use crate::server::auth::DEFAULT_USER;
-use crate::server::{Server, ServerState};
+use crate::server::{Server, ServerState, monitor, tracked};
 
 /// Every command of this family.
 pub static COMMANDS: &[&Command] = &[&PING, &ECHO, &SELECT, &QUIT, &AUTH, &HELLO, &RESET];
@@ -259,6 +259,11 @@ pub static RESET: Command = Command {
 
 fn reset(ctx: &mut Ctx<'_>) -> Outcome {
     multi::discard(ctx.server, ctx.client);
+    tracked::disable(ctx.server, ctx.client);
+    monitor::stop(ctx.server, ctx.client);
+    if let Some(own) = ctx.client.subs.take() {
+        ctx.server.pubsub.forget(ctx.client.handle, &own);
+    }
     let c = &mut *ctx.client;
     c.flags.remove(
         ClientFlags::REPLY_OFF
@@ -267,6 +272,7 @@ fn reset(ctx: &mut Ctx<'_>) -> Outcome {
             | ClientFlags::NO_EVICT
             | ClientFlags::NO_TOUCH
             | ClientFlags::READONLY
+            | ClientFlags::PUBSUB
             | ClientFlags::ASKING,
     );
     c.db = 0;

@@ -108,6 +108,7 @@ impl Server {
         if self.shutdown.done().is_none() {
             self.go_on(scratch);
         }
+        self.evict_clients();
         self.write_pending();
         self.close_marked();
     }

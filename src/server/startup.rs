@@ -269,6 +269,7 @@ impl Server {
 
     /// Takes over settings that other rooms keep in a quicker form. Called at start and after CONFIG SET.
     pub fn settings_changed(&mut self) {
+        self.client_limit_changed();
         self.state
             .set(ServerState::MAXMEMORY, self.config.maxmemory > 0);
         self.update_disk_error();

@@ -7,6 +7,7 @@ use crate::exec::command::{Command, Group, acl, flags};
 use crate::exec::{Ctx, Flow, Outcome};
 use crate::resp::Error;
 use crate::server::Server;
+use crate::tracking::Mode;
 
 /// The row of CLIENT ID.
 pub static CLIENT_ID: Command = Command {
@@ -54,12 +55,15 @@ fn line(server: &Server, client: &Client) -> String {
     let command = client
         .last_command
         .map_or("", |id| server.registry.row(id).name);
+    let tracking = server.tracking.options(client.handle);
     let mut text = describe(
         client,
         Surroundings {
             now_s: server.clock.now_s(),
             command,
-            redirect: -1,
+            redirect: tracking.map_or(-1, |t| t.redirect as i64),
+            broken_redirect: tracking.is_some_and(|t| t.mode.contains(Mode::BROKEN)),
+            broadcast: tracking.is_some_and(|t| t.mode.contains(Mode::BCAST)),
         },
     );
     text.push('\n');

@@ -48,9 +48,9 @@ pub(super) fn stats(l: &mut Lines, a: &Around<'_>) {
     }
     l.put("total_active_defrag_time", 0);
     l.put("current_active_defrag_time", 0);
-    l.put("tracking_total_keys", 0);
-    l.put("tracking_total_items", 0);
-    l.put("tracking_total_prefixes", 0);
+    l.put("tracking_total_keys", s.tracking.keys.len());
+    l.put("tracking_total_items", s.tracking.keys.items());
+    l.put("tracking_total_prefixes", s.tracking.prefixes.len());
     l.put("unexpected_error_replies", 0);
     l.put("total_error_replies", s.errors.total);
     l.put("dump_payload_sanitizations", 0);

@@ -272,6 +272,7 @@ fn reset(ctx: &mut Ctx<'_>) -> Outcome {
             | ClientFlags::NO_EVICT
             | ClientFlags::NO_TOUCH
             | ClientFlags::READONLY
+            | ClientFlags::PUBSUB
             | ClientFlags::ASKING,
     );
     c.db = 0;

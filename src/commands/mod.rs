@@ -3,10 +3,12 @@ pub mod client;
 pub mod client_tracking;
 pub mod config;
 pub mod connection;
+pub mod debug;
 pub mod dump;
 #[cfg(test)]
 mod facts;
 pub mod generic;
+pub mod info;
 pub mod introspect;
 pub mod introspection;
 pub mod list;
@@ -36,6 +38,8 @@ pub fn all() -> Vec<&'static Command> {
         client::COMMANDS,
         config::COMMANDS,
         connection::COMMANDS,
+        debug::COMMANDS,
+        info::COMMANDS,
         monitor::COMMANDS,
         pubsub::COMMANDS,
         introspection::COMMANDS,

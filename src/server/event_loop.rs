@@ -24,13 +24,23 @@ impl Server {
                 return 1;
             }
             self.clock.resync();
+            let woke_ns = self.clock.mono_ns;
             self.serve(&batch, &mut scratch);
             if self.clock.now_ms >= next_cron_ms {
                 self.cron();
                 next_cron_ms = self.clock.now_ms + 1000 / i64::from(self.config.hz.max(1));
             }
             self.before_sleep(&mut scratch);
+            self.note_turn(woke_ns);
         }
+    }
+
+    /// Counts a turn and the time it took without waiting.
+    fn note_turn(&mut self, woke_ns: u64) {
+        let took_us = (self.clock.tick() - woke_ns) / 1000;
+        self.stats.loops += 1;
+        self.stats.loops_us += took_us;
+        self.stats.loop_max_us = self.stats.loop_max_us.max(took_us);
     }
 
     /// How long to wait: not at all while there is work, else until cron or the first deadline.
@@ -98,6 +108,7 @@ impl Server {
         if self.shutdown.done().is_none() {
             self.go_on(scratch);
         }
+        self.evict_clients();
         self.write_pending();
         self.close_marked();
     }

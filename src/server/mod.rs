@@ -124,6 +124,8 @@ pub struct Server {
     pub started_s: i64,
     /// How far a shutdown has come.
     pub shutdown: shutdown::Shutdown,
+    /// What DEBUG switched.
+    pub debug: DebugSwitches,
     /// The process and its machine.
     pub host: host::Host,
     /// Ticks of cron so far.
@@ -151,6 +153,24 @@ pub struct Queues {
     pub deferred: Vec<deliver::Deferred>,
     /// Output buffers that nobody uses, for the next reply.
     pub spare_out: Vec<Vec<u8>>,
+}
+
+/// What DEBUG switches on and off.
+#[derive(Debug)]
+pub struct DebugSwitches {
+    /// The active expiry cycle runs.
+    pub active_expire: bool,
+    /// Cron does nothing.
+    pub cron_paused: bool,
+}
+
+impl Default for DebugSwitches {
+    fn default() -> Self {
+        DebugSwitches {
+            active_expire: true,
+            cron_paused: false,
+        }
+    }
 }
 
 impl Server {

@@ -9,6 +9,7 @@ impl Server {
         self.cron_loops += 1;
         self.sample_rates();
         self.note_memory();
+        self.sample_ttls();
         self.clients_cron();
     }
 

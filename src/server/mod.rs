@@ -6,6 +6,8 @@ pub mod accept;
 pub mod clock;
 pub mod cron;
 pub mod event_loop;
+pub mod eviction;
+pub mod expiry;
 pub mod input;
 pub mod output;
 pub mod shutdown;
@@ -98,6 +100,10 @@ pub struct Server {
     pub started_s: i64,
     /// How far a shutdown has come.
     pub shutdown: shutdown::Shutdown,
+    /// Active expiry.
+    pub expiry: expiry::Expiry,
+    /// Eviction.
+    pub eviction: eviction::Eviction,
     /// Ticks of cron so far.
     pub cron_loops: u64,
 }

@@ -73,6 +73,8 @@ impl Server {
             run_id: crate::sys::entropy::random_hex(),
             started_s: clock.now_s(),
             shutdown: shutdown::Shutdown::default(),
+            expiry: expiry::Expiry::default(),
+            eviction: eviction::Eviction::default(),
             cron_loops: 0,
             config,
             config_file,
@@ -86,6 +88,8 @@ impl Server {
     pub fn settings_changed(&mut self) {
         self.state
             .set(ServerState::MAXMEMORY, self.config.maxmemory > 0);
+        // A lower limit is enforced at once, not by the next command.
+        self.eviction.unfinished = self.config.maxmemory > 0;
         self.ks.fx.listening.set(
             Listening::EVENTS,
             !self.config.notify_keyspace_events.is_empty(),
@@ -117,10 +121,5 @@ impl Server {
         }
         self.listeners = listeners;
         Ok(())
-    }
-
-    /// Makes room below `maxmemory`; false when that was not possible.
-    pub fn free_memory(&mut self) -> bool {
-        self.used_memory() <= self.config.maxmemory as usize
     }
 }

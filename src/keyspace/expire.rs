@@ -437,15 +437,12 @@ mod tests {
         fn set(&mut self, key: &[u8], expire: Option<i64>) {
             let h = hash(key);
             let old = self.model.insert(key.to_vec(), expire);
-            match self.db.keys.find_mut(h, key) {
-                Some(mut e) => {
-                    e.set_expire(expire);
-                    e.set_mark(expire.is_some());
-                }
-                None => {
-                    let e = Entry::string(key, &NewStr::Copy(b"v"), expire);
-                    self.db.keys.insert_marked(h, e, expire.is_some());
-                }
+            if let Some(mut e) = self.db.keys.find_mut(h, key) {
+                e.set_expire(expire);
+                e.set_mark(expire.is_some());
+            } else {
+                let e = Entry::string(key, &NewStr::Copy(b"v"), expire);
+                self.db.keys.insert_marked(h, e, expire.is_some());
             }
             self.db.expires.changed(h, old.flatten(), expire, self.now);
         }
@@ -457,6 +454,8 @@ mod tests {
 
         /// Works until idle: every key deleted was due, and none is left whose tick is over.
         fn work(&mut self) {
+            // A time that has passed when it is set is filed under the present tick: let that end.
+            self.now += 1 << TICK_BITS;
             let mut due = Due::default();
             while self.db.expire_step(self.now, &mut due) == Step::More {
                 for (h, key) in due.iter() {

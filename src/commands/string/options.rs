@@ -66,7 +66,7 @@ impl SetOptions {
                 o.condition = SetCondition::Present;
             } else if ctx.is(i, "GET") {
                 o.get = true;
-            } else if ctx.is(i, "KEEPTTL") && fresh {
+            } else if ctx.is(i, "KEEPTTL") && (fresh || o.expiry == Expiry::Keep) {
                 o.expiry = Expiry::Keep;
             } else if let Some((unit, absolute)) = time_word(ctx, i)
                 && fresh

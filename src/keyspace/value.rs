@@ -5,6 +5,7 @@ use crate::ds::intset::Intset;
 use crate::ds::listpack::Listpack;
 use crate::ds::thin::ThinBuf;
 use crate::types::list::List;
+use crate::types::zset::ZSet;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -209,6 +210,7 @@ macro_rules! value {
 }
 
 value!(List, Listpack = Listpack, Quicklist = Quicklist);
+value!(ZSet, Listpack = Listpack, Tree = Skiplist);
 
 /// Listpacks up to this size (bytes) lie inside the entry: it saves their block, its rounding and the word, and a cache miss
 /// on every read, for two short copies on every change.
@@ -265,6 +267,7 @@ pub(super) unsafe fn drop_word(ty: Type, enc: Encoding, word: u64) {
         match ty {
             Type::String => drop(Arc::from_raw(word as *const Vec<u8>)),
             Type::List => drop(List::from_word(enc, word)),
+            Type::ZSet => drop(ZSet::from_word(enc, word)),
             other => unreachable!("no value of type {} exists yet", other.name()),
         }
     }
@@ -292,6 +295,7 @@ pub(super) unsafe fn clone_word(ty: Type, enc: Encoding, word: u64) -> u64 {
                 word
             }
             Type::List => copy::<List>(enc, word),
+            Type::ZSet => copy::<ZSet>(enc, word),
             other => unreachable!("no value of type {} exists yet", other.name()),
         }
     }
@@ -301,6 +305,7 @@ pub(super) unsafe fn clone_word(ty: Type, enc: Encoding, word: u64) -> u64 {
 pub(super) fn free_effort(e: &Entry) -> usize {
     match e.ty() {
         Type::List => e.value::<List>().map_or(1, |l| l.free_effort()),
+        Type::ZSet => e.value::<ZSet>().map_or(1, |z| z.free_effort()),
         _ => 1,
     }
 }

@@ -22,10 +22,37 @@ pub enum Listener {
 pub struct ListenError {
     /// The address or path.
     pub address: String,
+    /// The call that failed with a colon and a blank behind it, nothing for looking up a name.
+    pub step: &'static str,
     /// The reason.
     pub error: io::Error,
     /// True when the address is one this machine does not have: no error if it was configured as optional (`-addr`).
     pub unavailable: bool,
+}
+
+impl std::fmt::Display for ListenError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = self.error.to_string();
+        // Without Rust's words around the system's own.
+        let text = text.split(" (os error").next().unwrap_or_default();
+        let text = text.rsplit("information: ").next().unwrap_or_default();
+        write!(f, "{}: {}{text}", self.address, self.step)
+    }
+}
+
+/// Whether this machine does not have the address, or not its family.
+fn is_unavailable(error: &io::Error) -> bool {
+    let code = error.raw_os_error().unwrap_or(0);
+    [
+        libc::EADDRNOTAVAIL,
+        libc::EAFNOSUPPORT,
+        libc::EPROTONOSUPPORT,
+        libc::EPFNOSUPPORT,
+        libc::ENOPROTOOPT,
+        libc::ESOCKTNOSUPPORT,
+    ]
+    .contains(&code)
+        || error.kind() == io::ErrorKind::AddrNotAvailable
 }
 
 /// Resolves one word of `bind`: `*` and `::*` stand for all addresses of IPv4 and IPv6.
@@ -60,71 +87,68 @@ impl Listener {
             let name = word.trim_start_matches('-');
             match Self::tcp(name, port, backlog) {
                 Ok(l) => out.push(l),
-                Err(e) if optional && e.unavailable => {
-                    log::debug!("Could not listen on optional address {name}: {}", e.error)
+                Err(e) => {
+                    log::warn!("Warning: Could not create server TCP listening socket {e}");
+                    if !(optional && e.unavailable) {
+                        return Err(e);
+                    }
                 }
-                Err(e) => return Err(e),
             }
         }
         Ok(out)
     }
 
     fn tcp(name: &str, port: u16, backlog: i32) -> Result<Listener, ListenError> {
-        let fail = |error: io::Error| {
-            let code = error.raw_os_error().unwrap_or(0);
-            let unavailable = [
-                libc::EADDRNOTAVAIL,
-                libc::EAFNOSUPPORT,
-                libc::EPROTONOSUPPORT,
-                libc::EPFNOSUPPORT,
-                libc::ENOPROTOOPT,
-                libc::ESOCKTNOSUPPORT,
-            ]
-            .contains(&code)
-                || error.kind() == io::ErrorKind::AddrNotAvailable;
-            ListenError {
+        let fail = |step: &'static str| {
+            move |error: io::Error| ListenError {
                 address: format!("{name}:{port}"),
+                step,
+                unavailable: is_unavailable(&error),
                 error,
-                unavailable,
             }
         };
-        let addr = resolve(name, port).map_err(fail)?;
-        let open = || -> io::Result<TcpListener> {
+        let addr = resolve(name, port).map_err(fail(""))?;
+        let open = || -> io::Result<Socket> {
             let s = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
             if addr.is_ipv6() {
                 s.set_only_v6(true)?;
             }
             s.set_reuse_address(true)?;
-            s.bind(&addr.into())?;
-            s.listen(backlog)?;
             s.set_nonblocking(true)?;
-            Ok(TcpListener::from_std(OwnedFd::from(s).into()))
+            Ok(s)
         };
-        open().map(|l| Listener::Tcp(l, addr)).map_err(fail)
+        let s = open().map_err(fail("socket: "))?;
+        s.bind(&addr.into()).map_err(fail("bind: "))?;
+        s.listen(backlog).map_err(fail("listen: "))?;
+        let l = TcpListener::from_std(OwnedFd::from(s).into());
+        Ok(Listener::Tcp(l, addr))
     }
 
     /// Listens on a unix socket, replacing what is at `path`; `mode` 0 leaves the permissions to the umask.
     pub fn unix(path: PathBuf, mode: u32, backlog: i32) -> Result<Listener, ListenError> {
         use std::os::unix::fs::PermissionsExt;
-        let open = || -> io::Result<UnixListener> {
-            let _ = std::fs::remove_file(&path);
-            let s = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-            s.bind(&socket2::SockAddr::unix(&path)?)?;
-            if mode != 0 {
-                std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode))?;
-            }
-            s.listen(backlog)?;
-            s.set_nonblocking(true)?;
-            Ok(UnixListener::from_std(OwnedFd::from(s).into()))
-        };
-        match open() {
-            Ok(l) => Ok(Listener::Unix(l, path)),
-            Err(error) => Err(ListenError {
-                address: path.display().to_string(),
-                error,
+        let path = std::path::absolute(&path).unwrap_or(path);
+        let fail = |step: &'static str| {
+            let address = path.display().to_string();
+            move |error: io::Error| ListenError {
+                address,
+                step,
                 unavailable: false,
-            }),
+                error,
+            }
+        };
+        let _ = std::fs::remove_file(&path);
+        let s = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(fail("socket: "))?;
+        let name = socket2::SockAddr::unix(&path).map_err(fail("bind: "))?;
+        s.bind(&name).map_err(fail("bind: "))?;
+        if mode != 0 {
+            let permissions = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(&path, permissions).map_err(fail("chmod: "))?;
         }
+        s.listen(backlog).map_err(fail("listen: "))?;
+        s.set_nonblocking(true).map_err(fail("fcntl: "))?;
+        let l = UnixListener::from_std(OwnedFd::from(s).into());
+        Ok(Listener::Unix(l, path))
     }
 
     /// Takes the next waiting connection.

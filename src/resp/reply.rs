@@ -51,6 +51,20 @@ impl<'a> Reply<'a> {
         self.out.push(bytes);
     }
 
+    /// Two pieces of bytes as they are; room for both is made at once.
+    #[inline]
+    pub fn raw_pair(&mut self, a: &[u8], b: &[u8]) {
+        let t = self.out.tail();
+        t.reserve(a.len() + b.len());
+        t.extend_from_slice(a);
+        t.extend_from_slice(b);
+    }
+
+    /// Bytes as they are, held by reference whatever their length.
+    pub fn shared(&mut self, bytes: Arc<Vec<u8>>) {
+        self.out.push_shared(bytes);
+    }
+
     #[inline(always)]
     fn header(&mut self, kind: u8, n: i64) {
         let tail = self.out.tail();

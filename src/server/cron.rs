@@ -1,16 +1,22 @@
 //! What is done `hz` times a second. Nothing here is proportional to clients or keys: walks go on where they stopped.
 
-use super::Server;
+use super::{Server, shutdown};
 use crate::client::ClientFlags;
 
 impl Server {
     /// One tick of cron.
     pub fn cron(&mut self) {
         self.cron_loops += 1;
+        if self.cron_loops.is_multiple_of(100) {
+            crate::sys::process::refresh_utc_offset(self.clock.now_s());
+        }
         self.sample_rates();
         self.note_memory();
         self.sample_ttls();
         self.clients_cron();
+        shutdown::on_signal(self);
+        self.persist_cron();
+        super::tracked::limit(self);
     }
 
     fn sample_rates(&mut self) {
@@ -70,6 +76,7 @@ impl Server {
         if !c.out.is_empty() {
             self.check_output_limit(&mut c);
         }
+        self.client_memory.note(&mut c);
         self.clients.put_back(c);
     }
 }

@@ -1,7 +1,7 @@
 //! The loop: wait, serve what is ready, write, close.
 
 use super::input::{self, Scratch};
-use super::{Server, shutdown};
+use super::{Server, saving};
 use crate::client::ClientRef;
 use crate::exec::{blocking, pause};
 use crate::net::{Readiness, Token};
@@ -29,7 +29,6 @@ impl Server {
                 self.cron();
                 next_cron_ms = self.clock.now_ms + 1000 / i64::from(self.config.hz.max(1));
             }
-            shutdown::on_signal(self);
             self.before_sleep(&mut scratch);
         }
     }
@@ -52,20 +51,29 @@ impl Server {
         Duration::from_millis((first - self.clock.now_ms).max(0) as u64)
     }
 
-    fn serve(&mut self, batch: &[Readiness], scratch: &mut Scratch) {
+    /// Serves what is ready.
+    pub(super) fn serve(&mut self, batch: &[Readiness], scratch: &mut Scratch) {
         // Those left over from the last turn come first, then what is ready now.
         for h in std::mem::take(&mut self.queues.read) {
+            if self.shutdown.done().is_some() {
+                return;
+            }
             input::on_readable(self, h, scratch);
         }
         for i in std::mem::take(&mut self.queues.accept) {
             self.accept_some(i);
         }
         for r in batch {
+            // After a shutdown nobody may be told of changes that no file holds.
+            if self.shutdown.done().is_some() {
+                return;
+            }
             match r.token {
                 Token::Client { slot, generation } => {
                     self.serve_client(ClientRef { slot, generation }, r, scratch)
                 }
                 Token::Listener(i) => self.accept_some(i),
+                Token::Other(saving::CHILD_PIPE) => self.check_child(),
                 Token::Wake | Token::Other(_) => {}
             }
         }
@@ -73,6 +81,12 @@ impl Server {
 
     fn serve_client(&mut self, h: ClientRef, r: &Readiness, scratch: &mut Scratch) {
         use crate::client::ClientFlags as F;
+        if self.clients.get(h).is_none() && self.clients.contains(h) {
+            // It is the running client, which waits for this nested turn: the event will not come again, so it is kept.
+            self.queues.read.extend(r.readable.then_some(h));
+            self.queues.write.extend(r.writable.then_some(h));
+            return;
+        }
         if r.writable && self.clients.get(h).is_some_and(|c| c.has(F::WRITE_BLOCKED)) {
             self.write_client(h);
         }
@@ -83,7 +97,16 @@ impl Server {
     }
 
     /// The end of a turn: deadlines and pauses end, unparked clients go on, replies are written, marked clients closed.
-    fn before_sleep(&mut self, scratch: &mut Scratch) {
+    pub(super) fn before_sleep(&mut self, scratch: &mut Scratch) {
+        if self.shutdown.done().is_none() {
+            self.go_on(scratch);
+        }
+        self.write_pending();
+        self.close_marked();
+    }
+
+    /// Lets those go on who waited.
+    fn go_on(&mut self, scratch: &mut Scratch) {
         pause::end_due(self);
         self.expire_slice();
         self.evict_more();
@@ -95,7 +118,7 @@ impl Server {
         for h in std::mem::take(&mut self.queues.resumed) {
             input::resume(self, h, scratch);
         }
-        self.write_pending();
-        self.close_marked();
+        super::tracked::broadcast(self);
+        self.evict_clients();
     }
 }

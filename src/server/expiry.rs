@@ -6,7 +6,6 @@
 //! On a replica, while loading and while writes are paused nobody is deleted here: the master, or a later turn, will.
 
 use super::{Server, ServerState};
-use crate::client::Client;
 use crate::exec::{blocking, effects, propagate};
 use crate::keyspace::expire::{Due, Step};
 use crate::keyspace::{ExpiredKeys, Key};
@@ -107,8 +106,7 @@ impl Server {
     pub fn deliver_background_effects(&mut self) {
         if self.ks.fx.pending() {
             propagate::flush_deletions(self);
-            let mut nobody = Client::fake(self.clock.now_s());
-            effects::deliver(self, &mut nobody);
+            effects::deliver_outside(self);
             blocking::serve_ready(self, None);
         }
     }

@@ -4,8 +4,16 @@ pub mod alloc;
 #[allow(unsafe_code)]
 pub mod clock;
 #[allow(unsafe_code)]
+pub mod crash;
+#[allow(unsafe_code)]
 pub mod entropy;
+#[allow(unsafe_code)]
+pub mod fork;
 #[allow(unsafe_code)]
 pub mod io;
 #[allow(unsafe_code)]
+pub mod process;
+#[allow(unsafe_code)]
 pub mod signal;
+#[allow(unsafe_code)]
+pub mod syslog;

@@ -44,7 +44,9 @@ pub static FLUSHALL: Command = Command {
 
 fn flushall(ctx: &mut Ctx<'_>) -> Outcome {
     let all = ctx.server.ks.dbs.len() as u32;
-    flush(ctx, 0..all)
+    let done = flush(ctx, 0..all)?;
+    ctx.server.after_flush_all();
+    Ok(done)
 }
 
 fn flush(ctx: &mut Ctx<'_>, dbs: std::ops::Range<u32>) -> Outcome {

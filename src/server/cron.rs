@@ -21,6 +21,7 @@ impl Server {
         }
         self.sample_rates();
         self.note_memory();
+        self.sample_ttls();
         self.clients_cron();
         shutdown::on_signal(self);
         self.persist_cron();

@@ -46,7 +46,9 @@ impl Server {
     /// How long to wait: not at all while there is work, else until cron or the first deadline.
     fn wait_time(&self, next_cron_ms: i64) -> Duration {
         let q = &self.queues;
-        if !(q.read.is_empty() && q.accept.is_empty() && q.resumed.is_empty()) {
+        if !(q.read.is_empty() && q.accept.is_empty() && q.resumed.is_empty())
+            || self.eviction.unfinished
+        {
             return Duration::ZERO;
         }
         let first = q
@@ -54,7 +56,8 @@ impl Server {
             .first()
             .map_or(i64::MAX, |d| d.0)
             .min(self.pause.next_end_ms())
-            .min(next_cron_ms);
+            .min(next_cron_ms)
+            .min(self.next_expiry_ms().unwrap_or(i64::MAX));
         Duration::from_millis((first - self.clock.now_ms).max(0) as u64)
     }
 
@@ -116,6 +119,8 @@ impl Server {
     /// Lets those go on who waited.
     fn go_on(&mut self, scratch: &mut Scratch) {
         pause::end_due(self);
+        self.expire_slice();
+        self.evict_more();
         blocking::expire_deadlines(self);
         if !self.ks.fx.ready.is_empty() {
             // Keys that changed outside of any command: expiry, loading.

@@ -10,6 +10,8 @@ pub mod clock;
 pub mod cron;
 pub mod deliver;
 pub mod event_loop;
+pub mod eviction;
+pub mod expiry;
 pub mod host;
 pub mod input;
 pub mod loading;
@@ -126,6 +128,10 @@ pub struct Server {
     pub shutdown: shutdown::Shutdown,
     /// What DEBUG switched.
     pub debug: DebugSwitches,
+    /// Active expiry.
+    pub expiry: expiry::Expiry,
+    /// Eviction.
+    pub eviction: eviction::Eviction,
     /// The process and its machine.
     pub host: host::Host,
     /// Ticks of cron so far.

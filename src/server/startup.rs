@@ -256,6 +256,8 @@ impl Server {
             run_id: crate::sys::entropy::random_hex(),
             started_s: clock.now_s(),
             shutdown: shutdown::Shutdown::default(),
+            expiry: expiry::Expiry::default(),
+            eviction: eviction::Eviction::default(),
             cron_loops: 0,
             host: Host::default(),
             debug: DebugSwitches::default(),
@@ -272,6 +274,8 @@ impl Server {
         self.client_limit_changed();
         self.state
             .set(ServerState::MAXMEMORY, self.config.maxmemory > 0);
+        // A lower limit is enforced at once, not by the next command.
+        self.eviction.unfinished = self.config.maxmemory > 0;
         self.update_disk_error();
         self.ks.fx.listening.set(
             Listening::EVENTS,
@@ -350,10 +354,5 @@ impl Server {
         // Measured at every fill (DESIGN 4): 11.1 to 12.3 bytes per entry.
         const TABLE_BYTES_PER_KEY: usize = 12;
         self.ks.total_keys() * TABLE_BYTES_PER_KEY
-    }
-
-    /// Makes room below `maxmemory`; false when that was not possible.
-    pub fn free_memory(&mut self) -> bool {
-        self.used_memory() <= self.config.maxmemory as usize
     }
 }

@@ -1,10 +1,12 @@
 //! Commands, a file or folder per family: each command is one function, one static row beside it, and its tests.
+pub mod bitmap;
 pub mod client_tracking;
 pub mod connection;
 pub mod dump;
 #[cfg(test)]
 mod facts;
 pub mod generic;
+pub mod hyperloglog;
 pub mod introspect;
 pub mod list;
 pub mod monitor;
@@ -30,6 +32,8 @@ pub fn all() -> Vec<&'static Command> {
         dump::COMMANDS,
         persistence::COMMANDS,
         zset::COMMANDS,
+        bitmap::COMMANDS,
+        hyperloglog::COMMANDS,
     ];
     families.concat()
 }

@@ -67,6 +67,10 @@ impl IntType {
         }
         match overflow {
             Overflow::Wrap => Some(self.value(value as u64)),
+            // As upstream, whose subtraction wraps around here: replicas of both kinds must keep the same bytes.
+            Overflow::Sat if self.signed && self.max() - value > i128::from(i64::MAX) => {
+                Some(self.max() as i64)
+            }
             Overflow::Sat => Some(value.clamp(self.min(), self.max()) as i64),
             Overflow::Fail => None,
         }
@@ -148,7 +152,7 @@ fn parse(ctx: &Ctx<'_>) -> Result<Vec<Op>, Error> {
     Ok(ops)
 }
 
-/// Runs an operation that may write: replies, and tells whether anything was written.
+/// Runs an operation that may write: replies, and tells whether it wrote (the same value counts, too).
 fn run(op: &Op, bytes: &mut [u8], reply: &mut Reply<'_>) -> bool {
     let old = op.ty.value(get_bits(bytes, op.at, op.ty.bits));
     let (new, shown) = match op.what {
@@ -175,7 +179,7 @@ fn run(op: &Op, bytes: &mut [u8], reply: &mut Reply<'_>) -> bool {
     };
     reply.int(shown.unwrap_or(old));
     set_bits(bytes, op.at, op.ty.bits, new as u64);
-    new != old
+    true
 }
 
 /// The row of BITFIELD.

@@ -15,8 +15,8 @@ struct Part {
 }
 
 impl Part {
-    /// Reads `[start [end [BYTE|BIT]]]` from argument `i` on.
-    fn parse(ctx: &Ctx<'_>, i: usize) -> Result<Self, Error> {
+    /// Reads `[start [end [BYTE|BIT]]]` from argument `i` on. `end_first`: of a bad end and a bad unit, the end is the error.
+    fn parse(ctx: &Ctx<'_>, i: usize, end_first: bool) -> Result<Self, Error> {
         let n = ctx.args.len();
         if n > i + 3 {
             return Err(Error::Syntax);
@@ -40,6 +40,11 @@ impl Part {
         })
     }
 
+    /// Whether the end is written before the start, both counted from the end: nothing, even if both lie before the string.
+    fn is_reversed(&self) -> bool {
+        self.start < 0 && self.end.is_some_and(|end| end < 0 && self.start > end)
+    }
+
     /// First and last bit of the part in a string of `len` bytes; None when it is empty.
     fn bits(&self, len: usize) -> Option<(u64, u64)> {
         let unit = if self.in_bits { 1 } else { 8 };
@@ -52,9 +57,6 @@ impl Part {
             }
         };
         let end = self.end.unwrap_or(-1);
-        if self.start < 0 && end < 0 && self.start > end {
-            return None;
-        }
         let (start, end) = (from_end(self.start), from_end(end).min(total - 1));
         (start <= end).then(|| ((start * unit) as u64, (end * unit + unit - 1) as u64))
     }
@@ -108,11 +110,13 @@ fn bitcount(ctx: &mut Ctx<'_>) -> Outcome {
     if ctx.args.len() == 3 {
         return Err(Error::Syntax);
     }
-    let part = Part::parse(ctx, 2)?;
+    let part = Part::parse(ctx, 2, true)?;
     let key = ctx.key(1);
     let (mut db, mut reply, _) = ctx.parts();
     let mut digits = itoa::Buffer::new();
     let n = match db.read_str(key)? {
+        // BITPOS does not look at that.
+        Some(_) if part.is_reversed() => 0,
         Some(e) => {
             let bytes = e.str().map_or(&b""[..], |s| s.bytes(&mut digits));
             part.bits(bytes.len())
@@ -146,7 +150,7 @@ fn bitpos(ctx: &mut Ctx<'_>) -> Outcome {
         1 => true,
         _ => return Err(Error::new("ERR The bit argument must be 1 or 0.")),
     };
-    let part = Part::parse(ctx, 3)?;
+    let part = Part::parse(ctx, 3, false)?;
     let key = ctx.key(1);
     let (mut db, mut reply, _) = ctx.parts();
     let mut digits = itoa::Buffer::new();

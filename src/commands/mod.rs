@@ -1,4 +1,5 @@
 //! Commands, a file or folder per family: each command is one function, one static row beside it, and its tests.
+pub mod bitmap;
 pub mod client;
 pub mod client_tracking;
 pub mod config;
@@ -8,6 +9,7 @@ pub mod dump;
 #[cfg(test)]
 mod facts;
 pub mod generic;
+pub mod hyperloglog;
 pub mod info;
 pub mod introspect;
 pub mod introspection;
@@ -48,6 +50,8 @@ pub fn all() -> Vec<&'static Command> {
         dump::COMMANDS,
         persistence::COMMANDS,
         zset::COMMANDS,
+        bitmap::COMMANDS,
+        hyperloglog::COMMANDS,
     ];
     families.concat()
 }

@@ -14,7 +14,7 @@ pub(super) fn sleep(ctx: &mut Ctx<'_>) -> Outcome {
 }
 
 pub(super) fn set_active_expire(ctx: &mut Ctx<'_>) -> Outcome {
-    ctx.server.debug.active_expire = number(ctx) != 0;
+    ctx.server.expiry.disabled = number(ctx) == 0;
     done(ctx)
 }
 

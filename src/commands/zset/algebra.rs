@@ -199,15 +199,13 @@ impl Request {
         Inputs(inputs)
     }
 
-    fn run(&self, args: Args<'_>, db: &DbView<'_>, limits: Limits) -> ZSet {
+    fn run(&self, args: Args<'_>, db: &DbView<'_>) -> ZSet {
         let inputs = self.inputs(args, db);
-        let mut result = match self.operation {
+        match self.operation {
             Operation::Union => inputs.union(self.aggregate),
             Operation::Inter => inputs.inter(self.aggregate),
             Operation::Diff => inputs.diff(),
-        };
-        result.pack_if_fits(limits);
-        result
+        }
     }
 }
 
@@ -248,10 +246,15 @@ impl Inputs<'_> {
         for (source, weight) in &self.0 {
             source.each(&mut |member, score| {
                 let score = not_nan(weight * score);
-                let new = match result.score(member) {
-                    Some(old) => aggregate.apply(old, score),
-                    None => score,
+                let Some(old) = result.score(member) else {
+                    result.insert_new(member, score, UNLIMITED);
+                    return true;
                 };
+                let new = aggregate.apply(old, score);
+                if new == old && new.is_sign_negative() != old.is_sign_negative() {
+                    // An addition takes -0 and 0 for the same score.
+                    result.remove(member);
+                }
                 // Never NaN, so it cannot be refused.
                 let _ = result.add(member, new, AddFlags::default(), UNLIMITED);
                 true
@@ -308,8 +311,9 @@ impl Inputs<'_> {
 fn show(ctx: &mut Ctx<'_>, operation: Operation) -> Outcome {
     let request = Request::parse(ctx, 1, operation, Form::Reply)?;
     let args = ctx.args;
-    let (db, mut reply, config) = ctx.parts();
-    let result = request.run(args, &db, limits(config));
+    let (db, mut reply, _) = ctx.parts();
+    // Not packed: a listpack would not tell -0 from 0, which replies do.
+    let result = request.run(args, &db);
     reply_list(&mut reply, result.len(), request.with_scores);
     for (member, score) in result.iter() {
         reply_element(&mut reply, member, score, request.with_scores);
@@ -321,7 +325,8 @@ fn keep(ctx: &mut Ctx<'_>, operation: Operation, event: &'static str) -> Outcome
     let request = Request::parse(ctx, 2, operation, Form::Store)?;
     let (args, to) = (ctx.args, ctx.key(1));
     let (mut db, mut reply, config) = ctx.parts();
-    let result = request.run(args, &db, limits(config));
+    let mut result = request.run(args, &db);
+    result.pack_if_fits(limits(config));
     let n = store(&mut db, to, Some(result).filter(|z| !z.is_empty()), event);
     reply.int(n);
     Ok(Flow::Done)

@@ -5,8 +5,8 @@ file starts is found again by its working directory or by a marker in its enviro
 """
 
 import os
-import shlex
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -14,6 +14,8 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import suite
 
 MARKER = "REDSTART_TCL_STAGE"
 OURS = ("redis-server", "redis-check-rdb", "redis-check-aof", "redis-sentinel")
@@ -71,7 +73,7 @@ def stage(settings, root, number):
         (source / name).symlink_to(target)
         (source / RENAMED[name]).symlink_to(target)
     if is_redstart(settings.binary):
-        as_release(source / "redis-server", settings.binary, version_of(settings.tree))
+        as_release(source / "redis-server", settings.binary, suite.version_of(settings.tree))
     return where
 
 

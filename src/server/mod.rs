@@ -166,6 +166,8 @@ pub struct Queues {
 pub struct DebugSwitches {
     /// Cron does nothing.
     pub cron_paused: bool,
+    /// RESTORE does not look at the checksum.
+    pub skip_checksum: bool,
 }
 
 impl Server {

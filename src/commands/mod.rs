@@ -6,6 +6,7 @@ pub mod dump;
 #[cfg(test)]
 mod facts;
 pub mod generic;
+pub mod geo;
 pub mod hyperloglog;
 pub mod introspect;
 pub mod list;
@@ -34,6 +35,7 @@ pub fn all() -> Vec<&'static Command> {
         zset::COMMANDS,
         bitmap::COMMANDS,
         hyperloglog::COMMANDS,
+        geo::COMMANDS,
     ];
     families.concat()
 }

@@ -56,8 +56,7 @@ impl ClientMemory {
         }
     }
 
-    /// Stops noting. Clients keep a stale `accounted_mem`, which enabling again puts right only for those in a bucket: so the
-    /// caller clears it.
+    /// Stops noting. Clients keep a stale `accounted_mem`, which counts for nothing.
     pub fn disable(&mut self) {
         *self = Self::default();
     }
@@ -75,8 +74,13 @@ impl ClientMemory {
         if !counts(client) || client.has(ClientFlags::CLOSE_ASAP) {
             return self.forget(client);
         }
-        let (old, new) = (client.accounted_mem, client.mem_bytes());
-        client.accounted_mem = new;
+        let new = client.mem_bytes();
+        let noted = std::mem::replace(&mut client.accounted_mem, new);
+        let old = if self.holds(client.handle, noted) {
+            noted
+        } else {
+            0
+        };
         self.total = self.total - old + new;
         let (from, to) = (bucket_of(old), bucket_of(new));
         if old == 0 {
@@ -87,12 +91,17 @@ impl ClientMemory {
         }
     }
 
+    /// Whether a client was noted with this size since noting began. One that was running when noting stopped and began anew
+    /// carries the size of then.
+    fn holds(&self, client: ClientRef, bytes: usize) -> bool {
+        bytes > 0 && self.buckets[bucket_of(bytes)].contains(client)
+    }
+
     /// A client goes away, or counts no longer.
     pub fn forget(&mut self, client: &mut Client) {
         let old = std::mem::take(&mut client.accounted_mem);
-        if self.enabled && old > 0 {
+        if self.enabled && old > 0 && self.buckets[bucket_of(old)].remove(client.handle) {
             self.total -= old;
-            self.buckets[bucket_of(old)].remove(client.handle);
         }
     }
 
@@ -165,6 +174,21 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_size_of_earlier_counts_for_nothing() {
+        let (mut m, mut c) = (ClientMemory::default(), client(1));
+        m.enable();
+        m.note(&mut c);
+        m.disable();
+        m.enable();
+        m.note(&mut c);
+        assert_eq!(m.total(), c.accounted_mem);
+        m.disable();
+        m.enable();
+        m.forget(&mut c);
+        assert_eq!((m.total(), c.accounted_mem), (0, 0));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Clients and their table. A client is state only; who moves bytes and runs commands lives in `server` and `exec`.
 pub mod blocked;
+pub mod line;
 pub mod memory;
 pub mod table;
 
@@ -125,6 +126,28 @@ pub struct MultiState {
     pub queue: Vec<Queued>,
     /// Keys being watched, with their databases.
     pub watched: Vec<(u32, Box<[u8]>)>,
+    /// Heap bytes of the queued commands, kept while they are queued.
+    pub queued_bytes: usize,
+}
+
+impl MultiState {
+    /// Queues a command.
+    pub fn push(&mut self, command: CommandId, args: OwnedArgs) {
+        self.queued_bytes += args.mem_bytes();
+        self.queue.push(Queued { command, args });
+    }
+
+    /// Heap bytes held (`multi-mem` of CLIENT LIST counts the same).
+    pub fn mem_bytes(&self) -> usize {
+        let watched = self
+            .watched
+            .iter()
+            .map(|(_, k)| k.len() + size_of::<(u32, Box<[u8]>)>());
+        size_of::<Self>()
+            + self.queued_bytes
+            + self.queue.capacity() * size_of::<Queued>()
+            + watched.sum::<usize>()
+    }
 }
 
 /// One client.
@@ -252,11 +275,7 @@ impl Client {
             + self.query.capacity()
             + self.parser.mem_bytes()
             + self.name.as_ref().map_or(0, |n| n.len())
-            + self.multi.as_ref().map_or(0, |m| {
-                m.queue
-                    .iter()
-                    .map(|q| q.args.mem_bytes() + size_of::<Queued>())
-                    .sum::<usize>()
-            })
+            + self.multi.as_ref().map_or(0, |m| m.mem_bytes())
+            + self.subs.as_ref().map_or(0, |s| s.mem_bytes())
     }
 }

@@ -3,7 +3,6 @@
 //! A cursor is a lower bound of the hash order (`ds::table`), so any number is a valid one.
 
 use crate::ds::glob;
-use crate::ds::numtext::parse_i64;
 use crate::exec::Ctx;
 use crate::keyspace::Type;
 use crate::resp::Error;
@@ -64,6 +63,9 @@ impl<'a> ScanOptions<'a> {
                     i += 1;
                     continue;
                 }
+                _ if ctx.is(i, "NOVALUES") => {
+                    return Err(Error::new("ERR NOVALUES option can only be used in HSCAN"));
+                }
                 _ => return Err(Error::Syntax),
             }
             i += 2;
@@ -84,16 +86,13 @@ impl<'a> ScanOptions<'a> {
     }
 }
 
-/// A cursor as text: a number below 2^64, leading zeros or a plus sign allowed, as upstream reads it.
+/// A cursor as text: a number below 2^64; blanks before it, a plus sign and leading zeros are allowed, as upstream reads it.
 fn cursor(text: &[u8]) -> Result<u64, Error> {
-    let invalid = Error::new("ERR invalid cursor");
-    if let Some(v) = parse_i64(text) {
-        return u64::try_from(v).map_err(|_| invalid);
-    }
-    let digits = text.strip_prefix(b"+").unwrap_or(text);
+    let digits = text.trim_ascii_start();
+    let digits = digits.strip_prefix(b"+").unwrap_or(digits);
     std::str::from_utf8(digits)
         .ok()
-        .filter(|d| !d.starts_with('+'))
+        .filter(|d| d.bytes().all(|c| c.is_ascii_digit()))
         .and_then(|d| d.parse().ok())
-        .ok_or(invalid)
+        .ok_or(Error::new("ERR invalid cursor"))
 }

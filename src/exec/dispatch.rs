@@ -24,11 +24,14 @@ pub fn dispatch(
             .resolve(&args)
             .map_err(|e| Error::Bytes(server.registry.describe(e, &args))),
     };
-    let id = match found.and_then(|id| arity(server.registry.row(id), args).map(|()| id)) {
+    let id = match found {
         Ok(id) => id,
         Err(e) => return reject(server, client, None, &e),
     };
     let command = server.registry.row(id);
+    if let Err(e) = arity(command, args) {
+        return reject(server, client, Some(id), &e);
+    }
     client.last_command = Some(id);
     let special = !server.state.is_empty() || client.has(ClientFlags::SPECIAL);
     let mut ctx = Ctx {
@@ -59,13 +62,13 @@ fn slow_path(ctx: &mut Ctx<'_>, id: CommandId) {
     if pause::holds_back(ctx) {
         return pause::hold_back(ctx, id);
     }
-    call::muted(ctx, |ctx| {
-        if multi::queues(ctx) {
-            multi::queue(ctx, id)
-        } else {
-            call::call(ctx, id)
-        }
-    });
+    let mark = call::mute_begin(ctx.client);
+    if multi::queues(ctx) {
+        multi::queue(ctx, id)
+    } else {
+        call::call(ctx, id)
+    }
+    call::mute_end(ctx.client, mark);
 }
 
 fn arity(row: &'static Command, args: Args<'_>) -> Result<(), Error> {
@@ -85,6 +88,7 @@ fn reject(server: &mut Server, client: &mut Client, id: Option<CommandId>, e: &E
     if let Some(id) = id {
         server.command_stats[id.index()].rejected += 1;
     }
+    let mark = call::mute_begin(client);
     let exec_itself = id.is_some_and(|i| server.registry.row(i).name == "exec");
     if exec_itself {
         multi::discard(server, client);
@@ -94,9 +98,10 @@ fn reject(server: &mut Server, client: &mut Client, id: Option<CommandId>, e: &E
         ]
         .concat();
         client.reply().error_bytes(&text);
-        return;
+    } else {
+        client.reply().error(e);
     }
-    client.reply().error(e);
+    call::mute_end(client, mark);
 }
 
 /// Every guard in order; the first that objects wins.

@@ -7,10 +7,9 @@
 use super::command::CommandFlags as F;
 use super::{Ctx, call, propagate};
 use crate::client::{Client, ClientFlags, CommandId, Queued};
-use crate::keyspace::Key;
 use crate::keyspace::effects::Listening;
-use crate::keyspace::flush::presence;
 use crate::keyspace::waiting::Presence;
+use crate::keyspace::{Db, Key};
 use crate::resp::OwnedArgs;
 use crate::server::Server;
 
@@ -102,11 +101,7 @@ pub fn run_queue(ctx: &mut Ctx<'_>) {
 /// Watches a key of the client's database.
 pub fn watch(ctx: &mut Ctx<'_>, key: Key<'_>) {
     let (db, handle) = (ctx.client.db, ctx.client.handle);
-    let expired = presence(
-        &ctx.server.ks.dbs[db as usize].keys,
-        key.bytes,
-        ctx.now_ms(),
-    ) == Presence::Expired;
+    let expired = presence(&ctx.server.ks.dbs[db as usize], key, ctx.now_ms()) == Presence::Expired;
     let watched = &mut ctx.server.ks.dbs[db as usize].watched;
     if watched
         .get(key.bytes)
@@ -157,6 +152,49 @@ pub fn watched_expired(ctx: &Ctx<'_>) -> bool {
     m.watched.iter().any(|(db, name)| {
         let db = &ctx.server.ks.dbs[*db as usize];
         let expired_before = db.watched.get(name).and_then(|w| w.get(ctx.client.handle));
-        expired_before == Some(false) && presence(&db.keys, name, ctx.now_ms()) == Presence::Expired
+        expired_before == Some(false)
+            && presence(db, Key::new(name), ctx.now_ms()) == Presence::Expired
     })
+}
+
+/// What a database holds under a key, without changing anything.
+pub fn presence(db: &Db, key: Key<'_>, now_ms: i64) -> Presence {
+    match db.keys.find(key.hash, key.bytes).map(|e| e.expire()) {
+        None => Presence::Absent,
+        Some(Some(at)) if at <= now_ms => Presence::Expired,
+        Some(_) => Presence::Live,
+    }
+}
+
+/// All keys of `db` are about to go: whoever watches one that is there has its EXEC fail. To be called before FLUSHDB,
+/// FLUSHALL and the like empty it; `running` is the client out of the table.
+pub fn touch_all_watched(server: &mut Server, db: u32) {
+    touch_replaced(server, db, None);
+}
+
+/// The keys of two databases are about to be swapped: touches what that changes for those who watch. The watches stay with
+/// the number of the database. To be called before the swap.
+pub fn touch_swapped(server: &mut Server, a: u32, b: u32) {
+    if a != b {
+        touch_replaced(server, a, Some(b));
+        touch_replaced(server, b, Some(a));
+    }
+}
+
+fn touch_replaced(server: &mut Server, db: u32, by: Option<u32>) {
+    let now = server.clock.now_ms;
+    let mut watched = std::mem::take(&mut server.ks.dbs[db as usize].watched);
+    for (name, watchers) in &mut watched {
+        let key = Key::new(name);
+        let before = presence(&server.ks.dbs[db as usize], key, now);
+        let after = by.map_or(Presence::Absent, |by| {
+            presence(&server.ks.dbs[by as usize], key, now)
+        });
+        server
+            .ks
+            .fx
+            .touched
+            .extend(watchers.replaced(before, after));
+    }
+    server.ks.dbs[db as usize].watched = watched;
 }

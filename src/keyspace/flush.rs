@@ -1,60 +1,23 @@
 //! Whole databases: emptied (FLUSHDB, FLUSHALL) or exchanged (SWAPDB).
 //!
-//! What clients hold on to stays with the number of the database: watched keys, clients blocked on keys. For them the change
-//! is as if every key had been deleted, or replaced by what the other database holds.
+//! What clients hold on to (watched keys, keys they are blocked on) stays with the number of the database. The caller tells
+//! those clients, counts the change and propagates it.
 
-use super::db::{Db, Keyspace};
-use super::effects::{Effects, Listening};
-use super::entry::Entry;
+use super::db::Keyspace;
+use super::effects::Listening;
 use super::lazyfree::Garbage;
-use super::waiting::Presence;
-use crate::ds::hash::hash;
-use crate::ds::table::Table;
 use std::mem::swap;
-use std::ops::Range;
-
-/// What a table holds under `key`.
-pub fn presence(keys: &Table<Entry>, key: &[u8], now_ms: i64) -> Presence {
-    match keys.find(hash(key), key) {
-        None => Presence::Absent,
-        Some(e) if e.expire().is_some_and(|at| at <= now_ms) => Presence::Expired,
-        Some(_) => Presence::Live,
-    }
-}
-
-/// Records what became of the keys of a database that others hold on to: it held `old` and now holds `db.keys`.
-fn replaced(db: &mut Db, old: &Table<Entry>, fx: &mut Effects, now_ms: i64) {
-    if fx.listening.contains(Listening::WATCH) {
-        for (key, watchers) in &mut db.watched {
-            let (before, after) = (presence(old, key, now_ms), presence(&db.keys, key, now_ms));
-            fx.touched.extend(watchers.replaced(before, after));
-        }
-    }
-    if fx.listening.contains(Listening::BLOCKED) {
-        for key in db.blocked.keys() {
-            let h = hash(key);
-            if old.contains(h, key) || db.keys.contains(h, key) {
-                fx.ready.push((db.id, key.clone()));
-            }
-        }
-    }
-}
 
 impl Keyspace {
-    /// Empties these databases; `in_background` leaves the freeing to the other thread. Returns the number of keys there were.
-    /// The caller counts the change and propagates it.
-    pub fn flush(&mut self, dbs: Range<u32>, now_ms: i64, in_background: bool) -> usize {
-        let mut removed = 0;
-        for i in dbs {
-            let db = &mut self.dbs[i as usize];
-            let old = db.keys.take();
-            db.avg_ttl_ms = 0;
-            db.expire_cursor = 0;
-            removed += old.len();
-            replaced(db, &old, &mut self.fx, now_ms);
-            if in_background {
-                self.lazy.free(Garbage::Table(old));
-            }
+    /// Empties a database; `in_background` leaves the freeing to the other thread. Returns the number of keys there were.
+    pub fn flush(&mut self, db: u32, in_background: bool) -> usize {
+        let db = &mut self.dbs[db as usize];
+        let old = db.keys.take();
+        db.avg_ttl_ms = 0;
+        db.expires.clear();
+        let removed = old.len();
+        if in_background {
+            self.lazy.free(Garbage::Table(old));
         }
         if self.fx.listening.contains(Listening::TRACKING) {
             self.fx.invalid.push(None);
@@ -63,7 +26,7 @@ impl Keyspace {
     }
 
     /// Exchanges the contents of two databases.
-    pub fn swap(&mut self, a: u32, b: u32, now_ms: i64) {
+    pub fn swap(&mut self, a: u32, b: u32) {
         let (low, high) = (a.min(b) as usize, a.max(b) as usize);
         if low == high {
             return;
@@ -72,8 +35,39 @@ impl Keyspace {
         let (a, b) = (&mut left[low], &mut right[0]);
         swap(&mut a.keys, &mut b.keys);
         swap(&mut a.avg_ttl_ms, &mut b.avg_ttl_ms);
-        swap(&mut a.expire_cursor, &mut b.expire_cursor);
-        replaced(a, &b.keys, &mut self.fx, now_ms);
-        replaced(b, &a.keys, &mut self.fx, now_ms);
+        swap(&mut a.expires, &mut b.expires);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ds::hash::hash;
+    use crate::keyspace::lazyfree::LazyFree;
+    use crate::keyspace::{Entry, NewStr};
+
+    fn add(ks: &mut Keyspace, db: usize, key: &[u8]) {
+        let e = Entry::string(key, &NewStr::Copy(b"v"), None);
+        ks.dbs[db].keys.insert_new(hash(key), e);
+    }
+
+    #[test]
+    fn contents_move_and_go() {
+        let mut ks = Keyspace::new(3, 1, LazyFree::inline());
+        add(&mut ks, 0, b"a");
+        add(&mut ks, 2, b"b");
+        add(&mut ks, 2, b"c");
+        ks.swap(2, 0);
+        ks.swap(1, 1);
+        assert_eq!(
+            ks.dbs.iter().map(|d| d.len()).collect::<Vec<_>>(),
+            [2, 0, 1]
+        );
+        assert_eq!([0, 1, 2].map(|i| ks.dbs[i].id), [0, 1, 2]);
+        assert_eq!(
+            (ks.flush(0, true), ks.flush(2, false), ks.flush(1, true)),
+            (2, 1, 0)
+        );
+        assert_eq!(ks.total_keys(), 0);
     }
 }

@@ -184,30 +184,8 @@ impl Reporter {
     }
 }
 
-/// Surroundings of a child, decided by the parent.
-#[derive(Debug, Clone, Default)]
-pub struct Setup {
-    /// Listening sockets to close, so that they go with the parent.
-    pub close: Vec<RawFd>,
-    /// Value for the system's choice of a victim when memory runs out.
-    pub oom_score_adj: Option<i32>,
-}
-
-/// Everything a snapshot child does. Never returns.
-pub fn save_and_exit(
-    ks: &Keyspace,
-    plan: &Plan,
-    path: &Path,
-    pipe: PipeWriter,
-    setup: &Setup,
-) -> ! {
-    fork::child_signals();
-    setup.close.iter().for_each(|fd| fork::close_inherited(*fd));
-    if let Some(value) = setup.oom_score_adj
-        && let Err(e) = fork::set_oom_score_adj(value)
-    {
-        log::warn!("Unable to write oom_score_adj: {e}");
-    }
+/// Writes the snapshot, tells how it goes, and ends the process: what a child does once its surroundings are set up.
+pub fn save_and_exit(ks: &Keyspace, plan: &Plan, path: &Path, pipe: PipeWriter) -> ! {
     let mut reporter = Reporter::new(pipe, "RDB");
     reporter.report(0, false);
     let mut written = 0;

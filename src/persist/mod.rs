@@ -16,4 +16,7 @@ pub mod snapshot;
 pub mod state;
 pub mod values;
 
+#[cfg(test)]
+mod tests;
+
 pub use state::Persist;

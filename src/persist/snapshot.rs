@@ -164,7 +164,7 @@ pub fn temp_name(pid: u32) -> PathBuf {
     PathBuf::from(format!("temp-{pid}.rdb"))
 }
 
-/// Saves everything to `path` (relative to the working directory). `progress` is called every thousand keys or so with the
+/// Saves everything to `path`, by way of a temporary file beside it. `progress` is called every thousand keys or so with the
 /// number of keys written.
 pub fn save_file(
     ks: &Keyspace,
@@ -172,7 +172,7 @@ pub fn save_file(
     path: &Path,
     progress: &mut dyn FnMut(u64),
 ) -> Result<(), SaveError> {
-    let temp = temp_name(std::process::id());
+    let temp = path.with_file_name(temp_name(std::process::id()));
     let done = File::create(&temp)
         .map_err(|e| SaveError::Open(temp.clone(), e))
         .and_then(|file| write_synced(ks, plan, file, progress))

@@ -33,8 +33,6 @@ pub struct Persist {
     /// Function libraries found in the last file. They are written back with every save, so that none is lost while no script
     /// engine holds them.
     pub functions: Vec<Vec<u8>>,
-    /// The system's own value for this process when memory runs out, before we changed it.
-    pub oom_score_base: i32,
 }
 
 /// A running child.
@@ -119,7 +117,6 @@ impl Persist {
             last_load_keys_expired: 0,
             loading: None,
             functions: Vec::new(),
-            oom_score_base: crate::sys::fork::oom_score_adj().unwrap_or(0),
         }
     }
 

@@ -72,6 +72,7 @@ pub fn on_readable(server: &mut Server, handle: ClientRef, scratch: &mut Scratch
         }
         _ => {}
     }
+    server.client_memory.note(&mut client);
     server.clients.put_back(client);
 }
 
@@ -91,6 +92,7 @@ pub fn resume(server: &mut Server, handle: ClientRef, scratch: &mut Scratch) {
         keep_rest(&mut client, buf, used);
     }
     server.finish_turn_of(&mut client);
+    server.client_memory.note(&mut client);
     server.clients.put_back(client);
 }
 

@@ -21,28 +21,28 @@ pub enum LoadError {
     Open(io::Error),
     /// What is in it is wrong.
     Rdb(RdbError),
-    /// Somebody ended the server meanwhile: the exit code.
-    Ended(i32),
+    /// Somebody ended the server meanwhile.
+    Ended,
 }
 
 impl Server {
-    /// Loads the data from disk at start-up. An error is the exit code to end with; the log says why.
-    pub fn load_data(&mut self) -> Result<(), i32> {
+    /// Loads the data from disk at start-up. False when the server cannot go on: the log says why. A shutdown meanwhile is no
+    /// failure.
+    pub fn load_data(&mut self) -> bool {
         let path = self.config.dbfilename.as_path().to_owned();
         let start = Instant::now();
         match self.load_rdb(&path, false) {
             Ok(true) => {
                 let seconds = start.elapsed().as_secs_f64();
                 log::info!("DB loaded from disk: {seconds:.3} seconds");
-                Ok(())
             }
-            Ok(false) => Ok(()),
-            Err(LoadError::Ended(code)) => Err(code),
+            Ok(false) | Err(LoadError::Ended) => {}
             Err(e) => {
                 give_up(&path, &e);
-                Err(1)
+                return false;
             }
         }
+        true
     }
 
     /// Loads a file into the keyspace; false when there is none. `replace`: keys that are there already are replaced. What went
@@ -104,8 +104,8 @@ impl Server {
                     return Err(LoadError::Rdb(e));
                 }
             }
-            if let Some(code) = self.shutdown.done() {
-                return Err(LoadError::Ended(code));
+            if self.shutdown.done().is_some() {
+                return Err(LoadError::Ended);
             }
         }
     }

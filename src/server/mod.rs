@@ -3,10 +3,15 @@
 //! Commands reach it through `exec::Ctx`. It has no business methods; what it does as a whole (accept, free memory, shut down)
 //! lives in the files of this folder.
 pub mod accept;
+pub mod apply;
+pub mod auth;
+pub mod client_eviction;
 pub mod clock;
 pub mod cron;
 pub mod deliver;
 pub mod event_loop;
+pub mod eviction;
+pub mod expiry;
 pub mod host;
 pub mod input;
 pub mod loading;
@@ -121,6 +126,12 @@ pub struct Server {
     pub started_s: i64,
     /// How far a shutdown has come.
     pub shutdown: shutdown::Shutdown,
+    /// What DEBUG switched.
+    pub debug: DebugSwitches,
+    /// Active expiry.
+    pub expiry: expiry::Expiry,
+    /// Eviction.
+    pub eviction: eviction::Eviction,
     /// The process and its machine.
     pub host: host::Host,
     /// Ticks of cron so far.
@@ -148,6 +159,13 @@ pub struct Queues {
     pub deferred: Vec<deliver::Deferred>,
     /// Output buffers that nobody uses, for the next reply.
     pub spare_out: Vec<Vec<u8>>,
+}
+
+/// What DEBUG switches on and off.
+#[derive(Debug, Default)]
+pub struct DebugSwitches {
+    /// Cron does nothing.
+    pub cron_paused: bool,
 }
 
 impl Server {

@@ -14,7 +14,6 @@ impl Server {
     #[inline]
     pub fn finish_turn_of(&mut self, client: &mut Client) {
         deliver::flush_own(self, client);
-        self.client_memory.note(client);
         if !client.out.is_empty() {
             self.queue_write(client);
         } else if client.has(ClientFlags::CLOSE_AFTER_REPLY) {
@@ -55,6 +54,7 @@ impl Server {
         if !client.has(ClientFlags::CLOSE_ASAP) {
             self.write_out(&mut client);
         }
+        self.client_memory.note(&mut client);
         self.clients.put_back(client);
     }
 

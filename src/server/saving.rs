@@ -3,14 +3,14 @@
 //! While a child lives, pages are shared with it: access clocks stay unwritten (`child_is_saving`) and tables do not shrink. Both
 //! end with the child. The child's pipe is watched by the poller, so its end is noticed at once; cron looks as well.
 
+use super::host::{self, OomRole};
 use super::{Server, ServerState};
-use crate::config::values::OomScoreAdj;
 use crate::net::{Listener, Token};
-use crate::persist::child::{self, Heard, Setup};
+use crate::persist::child::{self, Heard};
 use crate::persist::snapshot::{self, Plan};
 use crate::persist::state::{Child, ChildKind};
 use crate::sys::fork::{self, Ended, Side};
-use crate::sys::signal;
+use crate::sys::{process, signal};
 use std::fs;
 use std::io::PipeWriter;
 use std::os::fd::{AsRawFd, RawFd};
@@ -86,10 +86,10 @@ impl Server {
     fn start_child(&mut self) -> std::io::Result<i32> {
         let (reports, writer) = child::pipe()?;
         self.poller.add_fd(reports.fd(), Token::Other(CHILD_PIPE))?;
-        let (plan, setup) = (self.plan(), self.child_setup());
+        let plan = self.plan();
         let start = Instant::now();
         match fork::fork() {
-            Ok(Side::Child) => self.be_the_child(&plan, writer, &setup),
+            Ok(Side::Child) => self.be_the_child(&plan, writer),
             Ok(Side::Parent(pid)) => {
                 self.persist.latest_fork_us = start.elapsed().as_micros() as u64;
                 self.stats.forks += 1;
@@ -115,21 +115,19 @@ impl Server {
         }
     }
 
-    fn be_the_child(&self, plan: &Plan, writer: PipeWriter, setup: &Setup) -> ! {
-        child::save_and_exit(&self.ks, plan, &self.rdb_path(), writer, setup)
-    }
-
-    fn child_setup(&self) -> Setup {
-        let value = self.config.oom_score_adj_values[2];
-        let oom_score_adj = match self.config.oom_score_adj {
-            OomScoreAdj::No => None,
-            OomScoreAdj::Relative => Some((self.persist.oom_score_base + value).clamp(-1000, 1000)),
-            OomScoreAdj::Absolute => Some(value),
-        };
-        Setup {
-            close: self.listeners.iter().map(listener_fd).collect(),
-            oom_score_adj,
+    /// The child's whole life.
+    fn be_the_child(&mut self, plan: &Plan, writer: PipeWriter) -> ! {
+        fork::child_signals();
+        // A child that lives on must not keep a new server from listening.
+        for listener in &self.listeners {
+            fork::close_inherited(listener_fd(listener));
         }
+        let oom = &mut self.host.oom;
+        oom.write(&self.config, OomRole::Child);
+        if self.config.set_proc_title {
+            process::set_title(&host::title(&self.config, "", "redis-rdb-bgsave"));
+        }
+        child::save_and_exit(&self.ks, plan, &self.rdb_path(), writer)
     }
 
     fn set_sharing_pages(&mut self, sharing: bool) {

@@ -39,7 +39,6 @@ impl Server {
             );
             return false;
         }
-        log::warn!("Redis is now ready to exit, bye bye...");
         self.finish(0);
         true
     }
@@ -80,7 +79,12 @@ pub fn on_signal(server: &mut Server) {
     let Some(sig) = signal::take_shutdown() else {
         return;
     };
-    log::warn!(target: super::logging::RAW, "{}:signal-handler ({}) Received {sig} scheduling shutdown...", std::process::id(), server.clock.now_s());
+    log::warn!(
+        target: super::logging::RAW,
+        "{}:signal-handler ({}) Received {sig} scheduling shutdown...",
+        std::process::id(),
+        server.clock.now_s()
+    );
     let flags = match sig {
         "SIGINT" => server.config.shutdown_on_sigint,
         _ => server.config.shutdown_on_sigterm,

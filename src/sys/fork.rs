@@ -4,8 +4,7 @@
 //! moment, so a child takes none: it writes files, its pipe and log lines by plain system calls and ends in [`exit_now`], which runs no
 //! destructors and no exit handlers. The allocator resets its own locks at fork.
 
-use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::RawFd;
 
 /// Exit code of a child that was asked to stop (SIGUSR1): not a failure.
@@ -102,20 +101,6 @@ pub fn wait_end(pid: i32) -> io::Result<Ended> {
 pub fn stop(pid: i32) {
     // SAFETY: sends a signal to a child of ours that was not waited for yet, so the id cannot be another process'.
     unsafe { libc::kill(pid, libc::SIGUSR1) };
-}
-
-/// Sets this process' own value for the system's choice of a victim when memory runs out.
-pub fn set_oom_score_adj(value: i32) -> io::Result<()> {
-    File::options()
-        .write(true)
-        .open("/proc/self/oom_score_adj")?
-        .write_all(value.to_string().as_bytes())
-}
-
-/// This process' own value for the system's choice of a victim when memory runs out.
-pub fn oom_score_adj() -> io::Result<i32> {
-    let text = std::fs::read_to_string("/proc/self/oom_score_adj")?;
-    text.trim().parse().map_err(io::Error::other)
 }
 
 /// Bytes of this process' memory that no other process shares and that were written: in a child, what copying on write has

@@ -112,9 +112,9 @@ mod tests {
         let old: [&[u8]; 2] = [b"foo", b"bar"];
         let of = |new: &[&'static [u8]]| overlap(new, old.iter().copied());
         assert_eq!(of(&[b"zoo", b"q"]), Ok(()));
-        assert_eq!(of(&[b"foobar"]), Err((b"foobar", b"foo", true)));
-        assert_eq!(of(&[b"zoo", b"z"]), Err((b"zoo", b"z", false)));
-        assert_eq!(of(&[b""]), Err((b"", b"foo", true)));
+        assert_eq!(of(&[b"foobar"]), Err((&b"foobar"[..], &b"foo"[..], true)));
+        assert_eq!(of(&[b"zoo", b"z"]), Err((&b"zoo"[..], &b"z"[..], false)));
+        assert_eq!(of(&[b""]), Err((&b""[..], &b"foo"[..], true)));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::ds::numtext::parse_i64;
 use crate::exec::command::{Command, Group, acl, flags};
-use crate::exec::{Ctx, Flow, Outcome};
+use crate::exec::{Ctx, Flow, Outcome, blocking, multi};
 use crate::resp::Error;
 
 /// The row of FLUSHDB.
@@ -44,7 +44,9 @@ pub static FLUSHALL: Command = Command {
 
 fn flushall(ctx: &mut Ctx<'_>) -> Outcome {
     let all = ctx.server.ks.dbs.len() as u32;
-    flush(ctx, 0..all)
+    let done = flush(ctx, 0..all)?;
+    ctx.server.after_flush_all();
+    Ok(done)
 }
 
 fn flush(ctx: &mut Ctx<'_>, dbs: std::ops::Range<u32>) -> Outcome {
@@ -54,9 +56,12 @@ fn flush(ctx: &mut Ctx<'_>, dbs: std::ops::Range<u32>) -> Outcome {
         2 if ctx.is(1, "ASYNC") => true,
         _ => return Err(Error::Syntax),
     };
-    let now = ctx.now_ms();
-    let removed = ctx.server.ks.flush(dbs, now, in_background);
-    ctx.server.ks.fx.dirty += removed as i64;
+    for db in dbs {
+        multi::touch_all_watched(ctx.server, db);
+        let removed = ctx.server.ks.flush(db, in_background);
+        ctx.server.ks.fx.dirty += removed as i64;
+        blocking::all_keys_changed(ctx.server, db);
+    }
     // Others may hold keys that we do not: they are told even when nothing was here.
     ctx.force_propagation(true);
     ctx.reply().ok();
@@ -86,8 +91,12 @@ fn swapdb(ctx: &mut Ctx<'_>) -> Outcome {
     if !(0..n).contains(&a) || !(0..n).contains(&b) {
         return Err(Error::new("ERR DB index is out of range"));
     }
-    let now = ctx.now_ms();
-    ctx.server.ks.swap(a as u32, b as u32, now);
+    let (a, b) = (a as u32, b as u32);
+    multi::touch_swapped(ctx.server, a, b);
+    ctx.server.ks.swap(a, b);
+    for db in [a, b] {
+        blocking::all_keys_changed(ctx.server, db);
+    }
     ctx.server.ks.fx.dirty += 1;
     ctx.reply().ok();
     Ok(Flow::Done)

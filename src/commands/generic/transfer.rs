@@ -76,9 +76,11 @@ fn rename_to(ctx: &mut Ctx<'_>, replace: bool) -> Result<bool, Error> {
     let Some(entry) = db.take(from) else {
         return Err(Error::NoSuchKey);
     };
-    db.put_moved(to, entry.with_key(to.bytes));
+    let ty = entry.ty();
+    let old = db.put_moved(to, entry.with_key(to.bytes));
     db.modified(from.bytes, N::GENERIC, "rename_from", 0);
     db.modified(to.bytes, N::GENERIC, "rename_to", 1);
+    db.overwritten(to, old, ty);
     Ok(true)
 }
 
@@ -165,7 +167,9 @@ fn copy_to(ctx: &mut Ctx<'_>, from: Key<'_>, to: Key<'_>, target: u32, replace: 
         return false;
     };
     let mut db = ctx.db_at(target);
-    db.put(to, copy);
+    let ty = copy.ty();
+    let old = db.put(to, copy);
     db.modified(to.bytes, N::GENERIC, "copy_to", 1);
+    db.overwritten(to, old, ty);
     true
 }

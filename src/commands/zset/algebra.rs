@@ -11,6 +11,7 @@ use crate::exec::command::{Command, Group, KeySpec, acl, flags};
 use crate::exec::{Ctx, Flow, Outcome};
 use crate::keyspace::{DbView, Key, Type, ValueRef};
 use crate::resp::{Args, Error};
+use crate::types::set::Set;
 use crate::types::zset::{AddFlags, Limits, ZSet};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +57,7 @@ fn not_nan(score: f64) -> f64 {
 enum Source<'a> {
     Missing,
     ZSet(ValueRef<'a, ZSet>),
+    Set(ValueRef<'a, Set>),
 }
 
 impl Source<'_> {
@@ -63,6 +65,7 @@ impl Source<'_> {
         match self {
             Source::Missing => 0,
             Source::ZSet(z) => z.len(),
+            Source::Set(s) => s.len(),
         }
     }
 
@@ -70,6 +73,8 @@ impl Source<'_> {
         match self {
             Source::Missing => None,
             Source::ZSet(z) => z.score(member),
+            // Every member of a plain set counts as one.
+            Source::Set(s) => s.contains(member).then_some(1.0),
         }
     }
 
@@ -80,6 +85,9 @@ impl Source<'_> {
             Source::Missing => {}
             Source::ZSet(z) => {
                 let _ = z.iter().all(|(m, score)| f(m.to_bytes(&mut buf), score));
+            }
+            Source::Set(s) => {
+                let _ = s.iter().all(|m| f(m.to_bytes(&mut buf), 1.0));
             }
         }
     }
@@ -205,7 +213,7 @@ impl Request {
 fn check_input(db: &mut DbView<'_>, key: Key<'_>) -> Result<bool, Error> {
     match db.read(key).map(|e| e.ty()) {
         None => Ok(false),
-        Some(Type::ZSet) => Ok(true),
+        Some(Type::ZSet | Type::Set) => Ok(true),
         Some(_) => Err(Error::WrongType),
     }
 }
@@ -215,11 +223,11 @@ fn source<'d>(db: &'d DbView<'_>, key: Key<'_>, live: bool) -> Source<'d> {
     if !live {
         return Source::Missing;
     }
-    db.db
-        .keys
-        .find(key.hash, key.bytes)
-        .and_then(ValueRef::<ZSet>::of)
-        .map_or(Source::Missing, Source::ZSet)
+    match db.db.keys.find(key.hash, key.bytes) {
+        Some(e) if e.ty() == Type::Set => ValueRef::of(e).map_or(Source::Missing, Source::Set),
+        Some(e) => ValueRef::of(e).map_or(Source::Missing, Source::ZSet),
+        None => Source::Missing,
+    }
 }
 
 /// Results are built without limits and packed at the end.

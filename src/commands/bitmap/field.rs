@@ -67,13 +67,24 @@ impl IntType {
         }
         match overflow {
             Overflow::Wrap => Some(self.value(value as u64)),
-            // As upstream, whose subtraction wraps around here: replicas of both kinds must keep the same bytes.
-            Overflow::Sat if self.signed && self.max() - value > i128::from(i64::MAX) => {
-                Some(self.max() as i64)
-            }
             Overflow::Sat => Some(value.clamp(self.min(), self.max()) as i64),
             Overflow::Fail => None,
         }
+    }
+}
+
+impl IntType {
+    /// [`IntType::fit`] for SET: a signed type too narrow for a hugely negative number saturates upwards. Upstream's subtraction
+    /// wraps around there, and replicas of both kinds must keep the same bytes.
+    fn fit_set(self, value: i128, overflow: Overflow) -> Option<i64> {
+        if overflow == Overflow::Sat
+            && self.signed
+            && self.max() - value > i128::from(i64::MAX)
+            && self.bits < 64
+        {
+            return Some(self.max() as i64);
+        }
+        self.fit(value, overflow)
     }
 }
 
@@ -173,7 +184,7 @@ fn run(op: &Op, bytes: &mut [u8], reply: &mut Reply<'_>, writes: &mut Writes) {
                 true => i128::from(value),
                 false => i128::from(value as u64),
             };
-            (op.ty.fit(wide, overflow), Some(old))
+            (op.ty.fit_set(wide, overflow), Some(old))
         }
         What::IncrBy(by, overflow) => {
             let new = op.ty.fit(i128::from(old) + i128::from(by), overflow);

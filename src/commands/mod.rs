@@ -9,6 +9,7 @@ pub mod dump;
 #[cfg(test)]
 mod facts;
 pub mod generic;
+pub mod geo;
 pub mod hyperloglog;
 pub mod info;
 pub mod introspect;
@@ -52,6 +53,7 @@ pub fn all() -> Vec<&'static Command> {
         zset::COMMANDS,
         bitmap::COMMANDS,
         hyperloglog::COMMANDS,
+        geo::COMMANDS,
     ];
     families.concat()
 }

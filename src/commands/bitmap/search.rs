@@ -16,22 +16,25 @@ struct Part {
 
 impl Part {
     /// Reads `[start [end [BYTE|BIT]]]` from argument `i` on. `end_first`: of a bad end and a bad unit, the end is the error.
-    fn parse(ctx: &Ctx<'_>, i: usize, _: bool) -> Result<Self, Error> {
+    fn parse(ctx: &Ctx<'_>, i: usize, end_first: bool) -> Result<Self, Error> {
         let n = ctx.args.len();
         if n > i + 3 {
             return Err(Error::Syntax);
         }
         let start = if n > i { ctx.int(i)? } else { 0 };
-        let end = if n > i + 1 {
-            Some(ctx.int(i + 1)?)
-        } else {
-            None
-        };
+        if end_first && n > i + 1 {
+            ctx.int(i + 1)?;
+        }
         let in_bits = match n > i + 2 {
             false => false,
             true if ctx.is(i + 2, "BIT") => true,
             true if ctx.is(i + 2, "BYTE") => false,
             true => return Err(Error::Syntax),
+        };
+        let end = if n > i + 1 {
+            Some(ctx.int(i + 1)?)
+        } else {
+            None
         };
         Ok(Part {
             start,

@@ -2,6 +2,7 @@
 
 use super::{Client, ClientFlags as F};
 use crate::resp::Protocol;
+use crate::tracking::{Mode, Options};
 use std::fmt::Write;
 
 /// What a line needs beside the client.
@@ -11,8 +12,8 @@ pub struct Surroundings<'a> {
     pub now_s: i64,
     /// Name of the last command, empty for none.
     pub command: &'a str,
-    /// The client whose invalidations it gets them from: -1 none, 0 itself.
-    pub redirect: i64,
+    /// How it tracks, when it does.
+    pub tracking: Option<&'a Options>,
 }
 
 /// Flags and their letters, in the order they are shown.
@@ -32,14 +33,21 @@ const LETTERS: &[(F, char)] = &[
     (F::NO_TOUCH, 'T'),
 ];
 
-fn flags(client: &Client) -> String {
+fn flags(client: &Client, tracking: Option<&Options>) -> String {
     let mut text = String::new();
     if client.has(F::MONITOR) {
         text.push('O');
     } else if client.has(F::REPLICA) {
         text.push('S');
     }
-    text.extend(LETTERS.iter().filter(|(f, _)| client.has(*f)).map(|(_, c)| *c));
+    for (flag, letter) in LETTERS.iter().filter(|(f, _)| client.has(*f)) {
+        text.push(*letter);
+        if *flag == F::TRACKING {
+            let has = |m: Mode| tracking.is_some_and(|o| o.mode.contains(m));
+            text.extend(has(Mode::BROKEN).then_some('R'));
+            text.extend(has(Mode::BCAST).then_some('B'));
+        }
+    }
     if text.is_empty() {
         text.push('N');
     }
@@ -79,7 +87,7 @@ pub fn describe(client: &Client, around: Surroundings<'_>) -> String {
         text(c.name.as_deref()),
         around.now_s - c.created_s,
         around.now_s - c.last_interaction_s,
-        flags(c),
+        flags(c, around.tracking),
         c.db,
     );
     let queued: usize = c.multi.as_ref().map_or(0, |m| m.mem_bytes());
@@ -106,7 +114,7 @@ pub fn describe(client: &Client, around: Surroundings<'_>) -> String {
         line,
         " cmd={command} user={} redir={} resp={resp} lib-name={} lib-ver={} io-thread=0 tot-net-in={} tot-net-out={} tot-cmds={}",
         text(c.user.as_deref().or(Some(b"default"))),
-        around.redirect,
+        around.tracking.map_or(-1, |o| o.redirect as i64),
         text(c.lib[0].as_deref()),
         text(c.lib[1].as_deref()),
         c.net_in,

@@ -1,7 +1,7 @@
 //! Clients and their table. A client is state only; who moves bytes and runs commands lives in `server` and `exec`.
 pub mod blocked;
-pub mod memory;
 pub mod line;
+pub mod memory;
 pub mod table;
 
 pub use crate::keyspace::effects::ClientRef;

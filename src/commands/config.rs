@@ -143,7 +143,9 @@ fn config_rewrite(ctx: &mut Ctx<'_>) -> Outcome {
 /// Writes the running configuration into its file; `force_all` also writes what has its default.
 pub fn rewrite(server: &Server, force_all: bool) -> Result<(), Error> {
     let Some(path) = &server.config_file else {
-        return Err(Error::new("ERR The server is running without a config file"));
+        return Err(Error::new(
+            "ERR The server is running without a config file",
+        ));
     };
     // Until users are a room of their own, their lines go back as they came.
     let users = server.config.user.iter();

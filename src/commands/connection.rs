@@ -1,14 +1,16 @@
 //! The connection itself: PING, ECHO, SELECT, QUIT, and who is at its other end: AUTH, HELLO, RESET.
 
-use crate::client::ClientFlags;
-use crate::exec::command::{Command, Group, acl, flags};
 use super::client::control::set_name;
+use crate::client::Client;
+use crate::client::ClientFlags;
+use crate::commands::pubsub::unsubscribe_all;
 use crate::ds::numtext::parse_i64;
+use crate::exec::command::{Command, Group, acl, flags};
 use crate::exec::{Ctx, Flow, Outcome, multi};
 use crate::resp::{Error, Protocol};
 use crate::server::auth::DEFAULT_USER;
 use crate::server::{Server, ServerState};
-use crate::client::Client;
+use crate::server::{monitor, tracked};
 
 /// Every command of this family.
 pub static COMMANDS: &[&Command] = &[&PING, &ECHO, &SELECT, &QUIT, &AUTH, &HELLO, &RESET];
@@ -185,7 +187,12 @@ fn hello(ctx: &mut Ctx<'_>) -> Outcome {
             name = Some(ctx.arg(i + 1));
             i += 2;
         } else {
-            let text = [b"ERR Syntax error in HELLO option '".as_slice(), option, b"'"].concat();
+            let text = [
+                b"ERR Syntax error in HELLO option '".as_slice(),
+                option,
+                b"'",
+            ]
+            .concat();
             return Err(Error::Bytes(text));
         }
     }
@@ -254,6 +261,9 @@ pub static RESET: Command = Command {
 
 fn reset(ctx: &mut Ctx<'_>) -> Outcome {
     multi::discard(ctx.server, ctx.client);
+    tracked::disable(ctx.server, ctx.client);
+    monitor::stop(ctx.server, ctx.client);
+    unsubscribe_all(ctx.server, ctx.client);
     let c = &mut *ctx.client;
     c.flags.remove(
         ClientFlags::REPLY_OFF
@@ -262,6 +272,7 @@ fn reset(ctx: &mut Ctx<'_>) -> Outcome {
             | ClientFlags::NO_EVICT
             | ClientFlags::NO_TOUCH
             | ClientFlags::READONLY
+            | ClientFlags::PUBSUB
             | ClientFlags::ASKING,
     );
     c.db = 0;

@@ -38,9 +38,9 @@ pub static SLOWLOG_GET: Command = Command {
 fn slowlog_get(ctx: &mut Ctx<'_>) -> Outcome {
     let count = match ctx.args.get(2) {
         None => 10,
-        Some(text) => parse_i64(text)
-            .filter(|&n| n >= -1)
-            .ok_or(Error::new("ERR count should be greater than or equal to -1"))?,
+        Some(text) => parse_i64(text).filter(|&n| n >= -1).ok_or(Error::new(
+            "ERR count should be greater than or equal to -1",
+        ))?,
     };
     let entries = &ctx.server.slowlog.entries;
     let n = if count < 0 {

@@ -14,7 +14,7 @@ impl Keyspace {
         let db = &mut self.dbs[db as usize];
         let old = db.keys.take();
         db.avg_ttl_ms = 0;
-        db.expire_cursor = 0;
+        db.expires.clear();
         let removed = old.len();
         if in_background {
             self.lazy.free(Garbage::Table(old));
@@ -35,7 +35,7 @@ impl Keyspace {
         let (a, b) = (&mut left[low], &mut right[0]);
         swap(&mut a.keys, &mut b.keys);
         swap(&mut a.avg_ttl_ms, &mut b.avg_ttl_ms);
-        swap(&mut a.expire_cursor, &mut b.expire_cursor);
+        swap(&mut a.expires, &mut b.expires);
     }
 }
 

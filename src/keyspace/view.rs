@@ -305,8 +305,9 @@ impl<'a> DbView<'a> {
     /// Like [`DbView::add`] for an entry that keeps its access clock.
     #[inline]
     fn add_moved(&mut self, key: Key<'_>, entry: Entry) {
-        let volatile = entry.expire().is_some();
-        self.db.keys.insert_marked(key.hash, entry, volatile);
+        let expire = entry.expire();
+        self.db.keys.insert_marked(key.hash, entry, expire.is_some());
+        self.db.expires.changed(key.hash, None, expire, self.now_ms);
         if self.fx.listening != Listening::empty() {
             self.wake(key.bytes);
             self.event(NotifyFlags::NEW, "new", key.bytes);
@@ -326,7 +327,7 @@ impl<'a> DbView<'a> {
             self.add(key, Entry::string(key.bytes, value, expire));
             return false;
         }
-        let (ty, was_volatile) = (old.ty(), old.expire().is_some());
+        let (ty, old_expire) = (old.ty(), old.expire());
         let clock = if self.touch {
             self.clock_after_access(self.at(slot).clock())
         } else {
@@ -342,10 +343,13 @@ impl<'a> DbView<'a> {
             free(lazy, old, in_background);
         }
         e.set_clock(clock);
-        if was_volatile != expire.is_some() {
+        if old_expire.is_some() != expire.is_some() {
             e.set_mark(expire.is_some());
         }
         drop(e);
+        self.db
+            .expires
+            .changed(key.hash, old_expire, expire, self.now_ms);
         if self.fx.listening != Listening::empty() {
             self.wake(key.bytes);
             self.event(NotifyFlags::OVERWRITTEN, "overwritten", key.bytes);
@@ -415,8 +419,11 @@ impl<'a> DbView<'a> {
         let Some(mut e) = self.peek_mut(key) else {
             return false;
         };
+        let old = e.expire();
         e.set_expire(expire);
         e.set_mark(expire.is_some());
+        drop(e);
+        self.db.expires.changed(key.hash, old, expire, self.now_ms);
         true
     }
 
@@ -503,6 +510,21 @@ impl<'a> DbView<'a> {
         if self.fx.listening != Listening::empty() {
             self.touched(key.bytes);
             self.event(NotifyFlags::EXPIRED, "expired", key.bytes);
+        }
+    }
+
+    /// Deletes a key to stay below `maxmemory`, propagates that and counts it.
+    pub fn delete_evicted(&mut self, key: Key<'_>) {
+        let Some(e) = self.db.keys.remove(key.hash, key.bytes) else {
+            return;
+        };
+        let lazy = self.config.lazyfree_lazy_eviction;
+        free(self.lazy, e, lazy);
+        self.stats.evicted += 1;
+        self.propagate_deletion(key.bytes, lazy);
+        if self.fx.listening != Listening::empty() {
+            self.touched(key.bytes);
+            self.event(NotifyFlags::EVICTED, "evicted", key.bytes);
         }
     }
 

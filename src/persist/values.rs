@@ -6,12 +6,15 @@
 //!
 //! Invariant: what `build` returns is never empty; duplicate elements are errors at the offset where they were found.
 
-use super::rdb::save::NodeRef;
+use super::rdb::save::{NodeRef, set_packed_type};
 use super::rdb::{Encoder, EntryMeta, ListNode, RdbError, RdbType, Reason, Text, Value};
 use crate::config::Config;
+use crate::ds::intset::Intset;
+use crate::ds::listpack::{self, Listpack};
 use crate::ds::quicklist::{End, Fill, NodeBytes, Quicklist};
 use crate::keyspace::{Entry, NewStr, StrRef, Type};
 use crate::types::list::{List, ListLimits};
+use crate::types::set::{Set, SetLimits};
 use crate::types::zset::{self, AddFlags, Added, ZSet};
 use std::io::{self, Read, Write};
 
@@ -20,6 +23,8 @@ use std::io::{self, Read, Write};
 pub struct Limits {
     /// Of lists.
     pub list: ListLimits,
+    /// Of sets.
+    pub set: SetLimits,
     /// Of sorted sets.
     pub zset: zset::Limits,
 }
@@ -31,6 +36,11 @@ impl Limits {
             list: ListLimits {
                 fill: Fill::new(config.list_max_listpack_size.into()),
                 compress_depth: config.list_compress_depth as u16,
+            },
+            set: SetLimits {
+                max_intset: config.set_max_intset_entries,
+                max_entries: config.set_max_listpack_entries,
+                max_value: config.set_max_listpack_value,
             },
             zset: zset::Limits {
                 max_entries: config.zset_max_listpack_entries,
@@ -78,6 +88,7 @@ fn put_value<W: Write>(out: &mut Encoder<W>, head: &Head<'_>, entry: &Entry) -> 
     match entry.ty() {
         Type::String => put_string(out, head, entry),
         Type::List => put_list(out, head, entry),
+        Type::Set => put_set(out, head, entry),
         Type::ZSet => put_zset(out, head, entry),
         other => Err(io::Error::other(format!(
             "no values of type {} exist yet",
@@ -108,6 +119,26 @@ fn put_list<W: Write>(out: &mut Encoder<W>, head: &Head<'_>, entry: &Entry) -> i
         List::Quicklist(list) => {
             let nodes = list.nodes();
             out.put_nodes(nodes.len(), nodes.map(|node| node_ref(node.bytes())))
+        }
+    }
+}
+
+fn put_set<W: Write>(out: &mut Encoder<W>, head: &Head<'_>, entry: &Entry) -> io::Result<()> {
+    let set = entry.value::<Set>().ok_or_else(wrong_type)?;
+    match &*set {
+        Set::Intset(ints) => {
+            head.put(out, RdbType::SetIntset)?;
+            out.put_string(ints.as_bytes())
+        }
+        Set::Listpack(pack) => {
+            let ty = set_packed_type(out.options().widest);
+            head.put(out, ty)?;
+            out.put_set_packed(pack, ty)
+        }
+        Set::Table(members) => {
+            head.put(out, RdbType::Set)?;
+            out.put_len(members.len() as u64)?;
+            members.iter().try_for_each(|m| out.put_string(m.member()))
         }
     }
 }
@@ -160,6 +191,23 @@ pub fn build<R: Read>(
             }
             Entry::collection(key, list, expire_ms)
         }
+        Value::SetInts(ints) => Entry::collection(key, set_of_ints(ints, limits), expire_ms),
+        Value::SetPacked(pack) => Entry::collection(key, set_of_pack(pack, limits)?, expire_ms),
+        Value::SetElements(mut elements) => {
+            // As upstream: a plain set becomes an intset or a listpack again where the limits allow it.
+            let expected = usize::try_from(elements.remaining()).unwrap_or(usize::MAX);
+            let mut set = None;
+            while let Some(element) = elements.next()? {
+                let set = set.get_or_insert_with(|| Set::new_for(element.member, expected, &limits.set));
+                if !set.add(element.member, &limits.set) {
+                    return Err(RdbError::new(0, Reason::Corrupt("Duplicate set members detected")));
+                }
+            }
+            match set {
+                Some(set) => Entry::collection(key, set, expire_ms),
+                None => return Ok(None),
+            }
+        }
         Value::ZsetPacked(pack) => {
             let zset = ZSet::from_listpack(pack, false, limits.zset)
                 .map_err(|what| RdbError::new(0, Reason::Corrupt(what)))?;
@@ -193,6 +241,35 @@ pub fn build<R: Read>(
         }
     };
     Ok(Some(entry))
+}
+
+/// An intset as it is, or as a table when it is larger than the present limit.
+fn set_of_ints(ints: Intset, limits: &Limits) -> Set {
+    if ints.len() <= limits.set.max_intset {
+        return Set::Intset(ints);
+    }
+    let mut set = Set::new_for(b"", ints.len(), &limits.set);
+    let mut buf = [0; 20];
+    for v in ints.iter() {
+        set.add(listpack::Entry::Int(v).to_bytes(&mut buf), &limits.set);
+    }
+    set
+}
+
+/// A listpack as it is, or as a table when it exceeds the present limits.
+fn set_of_pack(pack: Listpack, limits: &Limits) -> Result<Set, RdbError> {
+    let mut buf = [0; 20];
+    let longest = pack.iter().map(|m| m.to_bytes(&mut buf).len()).max().unwrap_or(0);
+    if pack.len() <= limits.set.max_entries && longest <= limits.set.max_value {
+        return Ok(Set::Listpack(pack));
+    }
+    let mut set = Set::new_for(b"", usize::MAX, &limits.set);
+    for m in pack.iter() {
+        if !set.add(m.to_bytes(&mut buf), &limits.set) {
+            return Err(RdbError::new(0, Reason::Corrupt("Duplicate set members detected")));
+        }
+    }
+    Ok(set)
 }
 
 fn list_of_nodes(nodes: Vec<ListNode>, limits: &Limits) -> Result<List, RdbError> {

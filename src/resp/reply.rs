@@ -281,6 +281,11 @@ impl<'a> Reply<'a> {
         self.out.insert_at(at, &line);
     }
 
+    /// Inserts bytes at `at`: what belongs before something already written.
+    pub fn insert(&mut self, at: Mark, bytes: &[u8]) {
+        self.out.insert_at(at, bytes);
+    }
+
     /// Takes back everything written since `at`.
     pub fn rewind(&mut self, at: Mark) {
         self.out.truncate_to(at);

@@ -42,9 +42,8 @@ impl Server {
             Apply::Port => {
                 let moved = self.listen_anew();
                 self.show_title();
-                moved.map_err(|()| {
-                    Reason::Text("Unable to listen on this port. Check server logs.")
-                })
+                moved
+                    .map_err(|()| Reason::Text("Unable to listen on this port. Check server logs."))
             }
             Apply::MaxClients => self.check_maxclients(before),
             Apply::MaxMemory => {

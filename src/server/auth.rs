@@ -68,7 +68,13 @@ mod tests {
         for (a, b) in [("", ""), ("a", "a"), ("foobar", "foobar")] {
             assert!(equal(a.as_bytes(), b.as_bytes()));
         }
-        for (a, b) in [("", "a"), ("a", ""), ("aa", "a"), ("abab", "ab"), ("foobaz", "foobar")] {
+        for (a, b) in [
+            ("", "a"),
+            ("a", ""),
+            ("aa", "a"),
+            ("abab", "ab"),
+            ("foobaz", "foobar"),
+        ] {
             assert!(!equal(a.as_bytes(), b.as_bytes()), "{a} {b}");
         }
     }

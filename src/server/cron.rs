@@ -6,12 +6,22 @@ use crate::client::ClientFlags;
 impl Server {
     /// One tick of cron.
     pub fn cron(&mut self) {
+        if self.debug.cron_paused {
+            return;
+        }
+        let start = crate::sys::clock::mono_us();
+        self.cron_steps();
+        self.stats.cron_us += crate::sys::clock::mono_us() - start;
+    }
+
+    fn cron_steps(&mut self) {
         self.cron_loops += 1;
         if self.cron_loops.is_multiple_of(100) {
             crate::sys::process::refresh_utc_offset(self.clock.now_s());
         }
         self.sample_rates();
         self.note_memory();
+        self.sample_ttls();
         self.clients_cron();
         shutdown::on_signal(self);
         self.persist_cron();
@@ -26,6 +36,8 @@ impl Server {
             for (rate, v) in self.stats.rates.iter_mut().zip(values) {
                 rate.sample(v, self.clock.now_ms);
             }
+            let loops = self.stats.loops;
+            self.stats.loop_rate.sample(loops, self.clock.now_ms);
         }
     }
 

@@ -24,19 +24,31 @@ impl Server {
                 return 1;
             }
             self.clock.resync();
+            let woke_ns = self.clock.mono_ns;
             self.serve(&batch, &mut scratch);
             if self.clock.now_ms >= next_cron_ms {
                 self.cron();
                 next_cron_ms = self.clock.now_ms + 1000 / i64::from(self.config.hz.max(1));
             }
             self.before_sleep(&mut scratch);
+            self.note_turn(woke_ns);
         }
+    }
+
+    /// Counts a turn and the time it took without waiting.
+    fn note_turn(&mut self, woke_ns: u64) {
+        let took_us = (self.clock.tick() - woke_ns) / 1000;
+        self.stats.loops += 1;
+        self.stats.loops_us += took_us;
+        self.stats.loop_max_us = self.stats.loop_max_us.max(took_us);
     }
 
     /// How long to wait: not at all while there is work, else until cron or the first deadline.
     fn wait_time(&self, next_cron_ms: i64) -> Duration {
         let q = &self.queues;
-        if !(q.read.is_empty() && q.accept.is_empty() && q.resumed.is_empty()) {
+        if !(q.read.is_empty() && q.accept.is_empty() && q.resumed.is_empty())
+            || self.eviction.unfinished
+        {
             return Duration::ZERO;
         }
         let first = q
@@ -44,7 +56,8 @@ impl Server {
             .first()
             .map_or(i64::MAX, |d| d.0)
             .min(self.pause.next_end_ms())
-            .min(next_cron_ms);
+            .min(next_cron_ms)
+            .min(self.next_expiry_ms().unwrap_or(i64::MAX));
         Duration::from_millis((first - self.clock.now_ms).max(0) as u64)
     }
 
@@ -98,6 +111,7 @@ impl Server {
         if self.shutdown.done().is_none() {
             self.go_on(scratch);
         }
+        self.evict_clients();
         self.write_pending();
         self.close_marked();
     }
@@ -105,6 +119,8 @@ impl Server {
     /// Lets those go on who waited.
     fn go_on(&mut self, scratch: &mut Scratch) {
         pause::end_due(self);
+        self.expire_slice();
+        self.evict_more();
         blocking::expire_deadlines(self);
         if !self.ks.fx.ready.is_empty() {
             // Keys that changed outside of any command: expiry, loading.

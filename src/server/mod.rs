@@ -10,6 +10,8 @@ pub mod clock;
 pub mod cron;
 pub mod deliver;
 pub mod event_loop;
+pub mod eviction;
+pub mod expiry;
 pub mod host;
 pub mod input;
 pub mod loading;
@@ -124,6 +126,12 @@ pub struct Server {
     pub started_s: i64,
     /// How far a shutdown has come.
     pub shutdown: shutdown::Shutdown,
+    /// What DEBUG switched.
+    pub debug: DebugSwitches,
+    /// Active expiry.
+    pub expiry: expiry::Expiry,
+    /// Eviction.
+    pub eviction: eviction::Eviction,
     /// The process and its machine.
     pub host: host::Host,
     /// Ticks of cron so far.
@@ -151,6 +159,13 @@ pub struct Queues {
     pub deferred: Vec<deliver::Deferred>,
     /// Output buffers that nobody uses, for the next reply.
     pub spare_out: Vec<Vec<u8>>,
+}
+
+/// What DEBUG switches on and off.
+#[derive(Debug, Default)]
+pub struct DebugSwitches {
+    /// Cron does nothing.
+    pub cron_paused: bool,
 }
 
 impl Server {

@@ -45,8 +45,12 @@ pub struct ServerStats {
     pub loops: u64,
     /// See `loops`.
     pub loops_us: u64,
-    /// Time commands took, us.
-    pub commands_us: u64,
+    /// The longest turn, us.
+    pub loop_max_us: u64,
+    /// Turns per second.
+    pub loop_rate: Rate,
+    /// Time cron took, us.
+    pub cron_us: u64,
     /// Largest input and output buffers seen lately, bytes.
     pub largest_buffers: [usize; 2],
 }

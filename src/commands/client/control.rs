@@ -120,7 +120,9 @@ pub static CLIENT_REPLY: Command = Command {
 pub(super) fn client_reply(ctx: &mut Ctx<'_>) -> Outcome {
     let flags = &mut ctx.client.flags;
     if ctx.args.at(2).eq_ignore_ascii_case(b"on") {
-        flags.remove(ClientFlags::REPLY_OFF | ClientFlags::REPLY_SKIP | ClientFlags::REPLY_SKIP_NEXT);
+        flags.remove(
+            ClientFlags::REPLY_OFF | ClientFlags::REPLY_SKIP | ClientFlags::REPLY_SKIP_NEXT,
+        );
         ctx.reply().ok();
     } else if ctx.args.at(2).eq_ignore_ascii_case(b"off") {
         flags.insert(ClientFlags::REPLY_OFF);

@@ -59,7 +59,7 @@ fn line(server: &Server, client: &Client) -> String {
         Surroundings {
             now_s: server.clock.now_s(),
             command,
-            redirect: -1,
+            tracking: server.tracking.options(client.handle),
         },
     );
     text.push('\n');
@@ -285,7 +285,13 @@ pub(super) fn client_kill(ctx: &mut Ctx<'_>) -> Outcome {
     };
     let now_s = ctx.server.clock.now_s();
     let matching = |c: &&Client| filter.passes(c, now_s);
-    let mut handles: Vec<_> = ctx.server.clients.iter().filter(matching).map(|c| c.handle).collect();
+    let mut handles: Vec<_> = ctx
+        .server
+        .clients
+        .iter()
+        .filter(matching)
+        .map(|c| c.handle)
+        .collect();
     if one {
         handles.truncate(1);
     }

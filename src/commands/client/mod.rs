@@ -4,6 +4,9 @@
 pub mod control;
 pub mod list;
 
+use crate::commands::client_tracking::{
+    CLIENT_CACHING, CLIENT_GETREDIR, CLIENT_TRACKING, CLIENT_TRACKINGINFO,
+};
 use crate::exec::command::{Command, Group, acl, flags};
 use crate::exec::{Ctx, Flow, Outcome};
 use control::*;
@@ -21,7 +24,9 @@ pub static CLIENT: Command = Command {
     complexity: "Depends on subcommand.",
     summary: "Holds the commands about client connections.",
     subcommands: &[
+        &CLIENT_CACHING,
         &CLIENT_GETNAME,
+        &CLIENT_GETREDIR,
         &CLIENT_HELP,
         &CLIENT_ID,
         &CLIENT_INFO,
@@ -33,6 +38,8 @@ pub static CLIENT: Command = Command {
         &CLIENT_REPLY,
         &CLIENT_SETINFO,
         &CLIENT_SETNAME,
+        &CLIENT_TRACKING,
+        &CLIENT_TRACKINGINFO,
         &CLIENT_UNBLOCK,
         &CLIENT_UNPAUSE,
     ],

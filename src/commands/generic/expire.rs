@@ -109,8 +109,10 @@ impl Conditions {
             match flag {
                 Some((_, flag)) => *flag = true,
                 None => {
+                    // Upstream prints it as a C string.
+                    let word = ctx.arg(i).split(|c| *c == 0).next().unwrap_or_default();
                     return Err(Error::Bytes(
-                        [b"ERR Unsupported option ".as_slice(), ctx.arg(i)].concat(),
+                        [b"ERR Unsupported option ".as_slice(), word].concat(),
                     ));
                 }
             }

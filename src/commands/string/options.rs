@@ -60,14 +60,13 @@ impl SetOptions {
         let (mut i, mut time) = (3, None);
         while i < ctx.args.len() {
             let fresh = o.expiry == Expiry::None && time.is_none();
-            let free = matches!(o.condition, SetCondition::Always);
-            if ctx.is(i, "NX") && free {
+            if ctx.is(i, "NX") && !matches!(o.condition, SetCondition::Present) {
                 o.condition = SetCondition::Absent;
-            } else if ctx.is(i, "XX") && free {
+            } else if ctx.is(i, "XX") && !matches!(o.condition, SetCondition::Absent) {
                 o.condition = SetCondition::Present;
             } else if ctx.is(i, "GET") {
                 o.get = true;
-            } else if ctx.is(i, "KEEPTTL") && fresh {
+            } else if ctx.is(i, "KEEPTTL") && (fresh || o.expiry == Expiry::Keep) {
                 o.expiry = Expiry::Keep;
             } else if let Some((unit, absolute)) = time_word(ctx, i)
                 && fresh

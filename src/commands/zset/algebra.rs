@@ -11,6 +11,7 @@ use crate::exec::command::{Command, Group, KeySpec, acl, flags};
 use crate::exec::{Ctx, Flow, Outcome};
 use crate::keyspace::{DbView, Key, Type, ValueRef};
 use crate::resp::{Args, Error};
+use crate::types::set::Set;
 use crate::types::zset::{AddFlags, Limits, ZSet};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +57,7 @@ fn not_nan(score: f64) -> f64 {
 enum Source<'a> {
     Missing,
     ZSet(ValueRef<'a, ZSet>),
+    Set(ValueRef<'a, Set>),
 }
 
 impl Source<'_> {
@@ -63,6 +65,7 @@ impl Source<'_> {
         match self {
             Source::Missing => 0,
             Source::ZSet(z) => z.len(),
+            Source::Set(s) => s.len(),
         }
     }
 
@@ -70,6 +73,8 @@ impl Source<'_> {
         match self {
             Source::Missing => None,
             Source::ZSet(z) => z.score(member),
+            // Every member of a plain set counts as one.
+            Source::Set(s) => s.contains(member).then_some(1.0),
         }
     }
 
@@ -80,6 +85,9 @@ impl Source<'_> {
             Source::Missing => {}
             Source::ZSet(z) => {
                 let _ = z.iter().all(|(m, score)| f(m.to_bytes(&mut buf), score));
+            }
+            Source::Set(s) => {
+                let _ = s.iter().all(|m| f(m.to_bytes(&mut buf), 1.0));
             }
         }
     }
@@ -191,15 +199,13 @@ impl Request {
         Inputs(inputs)
     }
 
-    fn run(&self, args: Args<'_>, db: &DbView<'_>, limits: Limits) -> ZSet {
+    fn run(&self, args: Args<'_>, db: &DbView<'_>) -> ZSet {
         let inputs = self.inputs(args, db);
-        let mut result = match self.operation {
+        match self.operation {
             Operation::Union => inputs.union(self.aggregate),
             Operation::Inter => inputs.inter(self.aggregate),
             Operation::Diff => inputs.diff(),
-        };
-        result.pack_if_fits(limits);
-        result
+        }
     }
 }
 
@@ -207,7 +213,7 @@ impl Request {
 fn check_input(db: &mut DbView<'_>, key: Key<'_>) -> Result<bool, Error> {
     match db.read(key).map(|e| e.ty()) {
         None => Ok(false),
-        Some(Type::ZSet) => Ok(true),
+        Some(Type::ZSet | Type::Set) => Ok(true),
         Some(_) => Err(Error::WrongType),
     }
 }
@@ -217,11 +223,11 @@ fn source<'d>(db: &'d DbView<'_>, key: Key<'_>, live: bool) -> Source<'d> {
     if !live {
         return Source::Missing;
     }
-    db.db
-        .keys
-        .find(key.hash, key.bytes)
-        .and_then(ValueRef::<ZSet>::of)
-        .map_or(Source::Missing, Source::ZSet)
+    match db.db.keys.find(key.hash, key.bytes) {
+        Some(e) if e.ty() == Type::Set => ValueRef::of(e).map_or(Source::Missing, Source::Set),
+        Some(e) => ValueRef::of(e).map_or(Source::Missing, Source::ZSet),
+        None => Source::Missing,
+    }
 }
 
 /// Results are built without limits and packed at the end.
@@ -240,10 +246,15 @@ impl Inputs<'_> {
         for (source, weight) in &self.0 {
             source.each(&mut |member, score| {
                 let score = not_nan(weight * score);
-                let new = match result.score(member) {
-                    Some(old) => aggregate.apply(old, score),
-                    None => score,
+                let Some(old) = result.score(member) else {
+                    result.insert_new(member, score, UNLIMITED);
+                    return true;
                 };
+                let new = aggregate.apply(old, score);
+                if new == old && new.is_sign_negative() != old.is_sign_negative() {
+                    // An addition takes -0 and 0 for the same score.
+                    result.remove(member);
+                }
                 // Never NaN, so it cannot be refused.
                 let _ = result.add(member, new, AddFlags::default(), UNLIMITED);
                 true
@@ -300,8 +311,9 @@ impl Inputs<'_> {
 fn show(ctx: &mut Ctx<'_>, operation: Operation) -> Outcome {
     let request = Request::parse(ctx, 1, operation, Form::Reply)?;
     let args = ctx.args;
-    let (db, mut reply, config) = ctx.parts();
-    let result = request.run(args, &db, limits(config));
+    let (db, mut reply, _) = ctx.parts();
+    // Not packed: a listpack would not tell -0 from 0, which replies do.
+    let result = request.run(args, &db);
     reply_list(&mut reply, result.len(), request.with_scores);
     for (member, score) in result.iter() {
         reply_element(&mut reply, member, score, request.with_scores);
@@ -313,7 +325,8 @@ fn keep(ctx: &mut Ctx<'_>, operation: Operation, event: &'static str) -> Outcome
     let request = Request::parse(ctx, 2, operation, Form::Store)?;
     let (args, to) = (ctx.args, ctx.key(1));
     let (mut db, mut reply, config) = ctx.parts();
-    let result = request.run(args, &db, limits(config));
+    let mut result = request.run(args, &db);
+    result.pack_if_fits(limits(config));
     let n = store(&mut db, to, Some(result).filter(|z| !z.is_empty()), event);
     reply.int(n);
     Ok(Flow::Done)

@@ -16,7 +16,7 @@ struct Part {
 
 impl Part {
     /// Reads `[start [end [BYTE|BIT]]]` from argument `i` on. `end_first`: of a bad end and a bad unit, the end is the error.
-    fn parse(ctx: &Ctx<'_>, i: usize, end_first: bool) -> Result<Self, Error> {
+    fn parse(ctx: &Ctx<'_>, i: usize, _: bool) -> Result<Self, Error> {
         let n = ctx.args.len();
         if n > i + 3 {
             return Err(Error::Syntax);

@@ -93,10 +93,13 @@ pub(super) fn reload(ctx: &mut Ctx<'_>) -> Outcome {
             }
         }
     }
+    const FAILED: Error = Error::new("ERR Error trying to load the RDB dump, check server logs.");
+    // A load within a load would mix two files.
+    if ctx.server.persist.loading.is_some() {
+        return Err(FAILED);
+    }
     if save && !ctx.server.save_now() {
-        return Err(Error::new(
-            "ERR Error trying to save the RDB dump, check server logs.",
-        ));
+        return Err(Error::new("ERR"));
     }
     if flush {
         for db in 0..ctx.server.ks.dbs.len() as u32 {
@@ -106,9 +109,7 @@ pub(super) fn reload(ctx: &mut Ctx<'_>) -> Outcome {
     }
     let path = ctx.server.config.dbfilename.as_path().to_owned();
     if !ctx.server.load_rdb(&path, merge).unwrap_or(false) {
-        return Err(Error::new(
-            "ERR Error trying to load the RDB dump, check server logs.",
-        ));
+        return Err(FAILED);
     }
     for db in 0..ctx.server.ks.dbs.len() as u32 {
         blocking::all_keys_changed(ctx.server, db);

@@ -4,6 +4,7 @@ pub mod connection;
 mod facts;
 pub mod introspect;
 pub mod list;
+pub mod scan;
 pub mod string;
 pub mod transactions;
 

@@ -5,6 +5,7 @@ mod facts;
 pub mod introspect;
 pub mod list;
 pub mod scan;
+pub mod set;
 pub mod string;
 pub mod transactions;
 
@@ -15,6 +16,7 @@ pub fn all() -> Vec<&'static Command> {
     [
         string::COMMANDS,
         list::COMMANDS,
+        set::COMMANDS,
         connection::COMMANDS,
         transactions::COMMANDS,
     ]

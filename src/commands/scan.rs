@@ -101,6 +101,16 @@ pub fn begin_reply(reply: &mut Reply<'_>, next: u64) {
     reply.bulk(itoa::Buffer::new().format(next).as_bytes());
 }
 
+/// Appends `element` as a bulk string to what a step found: the cursor comes first in the reply, and is known last.
+pub fn gather(found: &mut Vec<u8>, element: &[u8]) {
+    found.reserve(element.len() + 16);
+    found.push(b'$');
+    found.extend_from_slice(itoa::Buffer::new().format(element.len()).as_bytes());
+    found.extend_from_slice(b"\r\n");
+    found.extend_from_slice(element);
+    found.extend_from_slice(b"\r\n");
+}
+
 /// The reply of a walk that found nothing to walk through.
 pub fn empty_reply(reply: &mut Reply<'_>) {
     begin_reply(reply, 0);

@@ -4,7 +4,9 @@ use super::entry::Entry;
 use crate::ds::intset::Intset;
 use crate::ds::listpack::Listpack;
 use crate::ds::thin::ThinBuf;
+use crate::types::hash::Hash;
 use crate::types::list::List;
+use crate::types::set::Set;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -208,6 +210,13 @@ macro_rules! value {
 }
 
 value!(List, Listpack = Listpack, Quicklist = Quicklist);
+value!(
+    Hash,
+    Listpack = Listpack,
+    ListpackEx = ListpackEx,
+    Table = Hashtable
+);
+value!(Set, Intset = Intset, Listpack = Listpack, Table = Hashtable);
 
 /// Listpacks up to this size (bytes) lie inside the entry: it saves their block, its rounding and the word, and a cache miss
 /// on every read, for two short copies on every change.
@@ -264,6 +273,8 @@ pub(super) unsafe fn drop_word(ty: Type, enc: Encoding, word: u64) {
         match ty {
             Type::String => drop(Arc::from_raw(word as *const Vec<u8>)),
             Type::List => drop(List::from_word(enc, word)),
+            Type::Set => drop(Set::from_word(enc, word)),
+            Type::Hash => drop(Hash::from_word(enc, word)),
             other => unreachable!("no value of type {} exists yet", other.name()),
         }
     }
@@ -273,6 +284,8 @@ pub(super) unsafe fn drop_word(ty: Type, enc: Encoding, word: u64) {
 pub(super) fn free_effort(e: &Entry) -> usize {
     match e.ty() {
         Type::List => e.value::<List>().map_or(1, |l| l.free_effort()),
+        Type::Hash => e.value::<Hash>().map_or(1, |h| h.free_effort()),
+        Type::Set => e.value::<Set>().map_or(1, |s| s.free_effort()),
         _ => 1,
     }
 }

@@ -283,13 +283,8 @@ impl<'a> DbView<'a> {
     /// Adds an entry under a key that is not there, with a fresh access clock; emits the `new` event and wakes who waits for
     /// the key to appear.
     #[inline]
-    pub fn add(&mut self, key: Key<'_>, mut entry: Entry) {
-        let volatile = entry.expire().is_some();
-        entry.set_clock(self.new_clock());
-        self.db.keys.insert_new(key.hash, entry);
-        if volatile {
-            self.db.keys.set_mark(key.hash, key.bytes, true);
-        }
+    pub fn add(&mut self, key: Key<'_>, entry: Entry) {
+        self.insert(key, entry);
         if self.fx.listening != Listening::empty() {
             self.wake(key.bytes);
             self.event(NotifyFlags::NEW, "new", key.bytes);
@@ -341,15 +336,32 @@ impl<'a> DbView<'a> {
 
     /// Puts `entry` under its key, whatever was there (RENAME, RESTORE, STORE results). True when something was replaced.
     pub fn put(&mut self, key: Key<'_>, entry: Entry) -> bool {
-        let replaced = match self.take(key) {
-            Some(old) => {
-                free(self.lazy, old, self.config.lazyfree_lazy_server_del);
-                true
-            }
-            None => false,
+        let Some(old) = self.take(key) else {
+            self.add(key, entry);
+            return false;
         };
-        self.add(key, entry);
-        replaced
+        let same_type = old.ty() == entry.ty();
+        free(self.lazy, old, self.config.lazyfree_lazy_server_del);
+        self.insert(key, entry);
+        if self.fx.listening != Listening::empty() {
+            self.wake(key.bytes);
+            self.event(NotifyFlags::OVERWRITTEN, "overwritten", key.bytes);
+            if !same_type {
+                self.event(NotifyFlags::TYPE_CHANGED, "type_changed", key.bytes);
+            }
+        }
+        true
+    }
+
+    /// Inserts an entry under a key that is not there, with a fresh access clock.
+    #[inline(always)]
+    fn insert(&mut self, key: Key<'_>, mut entry: Entry) {
+        let volatile = entry.expire().is_some();
+        entry.set_clock(self.new_clock());
+        self.db.keys.insert_new(key.hash, entry);
+        if volatile {
+            self.db.keys.set_mark(key.hash, key.bytes, true);
+        }
     }
 
     /// Takes a live entry out of the database. Records nothing: the caller says what happened with `modified`.

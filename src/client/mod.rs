@@ -1,8 +1,11 @@
 //! Clients and their table. A client is state only; who moves bytes and runs commands lives in `server` and `exec`.
 pub mod blocked;
+pub mod line;
+pub mod memory;
 pub mod table;
 
 pub use crate::keyspace::effects::ClientRef;
+pub use crate::pubsub::Subscriptions;
 pub use blocked::Blocked;
 pub use table::Clients;
 
@@ -10,7 +13,6 @@ use crate::net::{Conn, PeerName};
 use crate::resp::parse::Parser;
 use crate::resp::{OutBuf, OwnedArgs, Protocol, Reply};
 use bitflags::bitflags;
-use std::collections::HashSet;
 
 bitflags! {
     /// What is special about a client. `SPECIAL` ones take the slow path of the guards.
@@ -87,6 +89,7 @@ impl ClientFlags {
         .union(ClientFlags::REPLY_SKIP_NEXT)
         .union(ClientFlags::REPLY_SKIP)
         .union(ClientFlags::TRACKING)
+        .union(ClientFlags::MONITOR)
         .union(ClientFlags::CLOSE_AFTER_REPLY);
     /// Flags under which no further command of the client is run.
     pub const HALTED: ClientFlags = ClientFlags::BLOCKED
@@ -123,27 +126,27 @@ pub struct MultiState {
     pub queue: Vec<Queued>,
     /// Keys being watched, with their databases.
     pub watched: Vec<(u32, Box<[u8]>)>,
+    /// Heap bytes of the queued commands, kept while they are queued.
+    pub queued_bytes: usize,
 }
 
-/// Subscriptions; there only while there are some.
-#[derive(Debug, Default)]
-pub struct Subscriptions {
-    /// Channels.
-    pub channels: HashSet<Box<[u8]>>,
-    /// Patterns.
-    pub patterns: HashSet<Box<[u8]>>,
-    /// Shard channels.
-    pub shard_channels: HashSet<Box<[u8]>>,
-}
-
-impl Subscriptions {
-    /// Number of channels and patterns, which is what SUBSCRIBE replies count.
-    pub fn count(&self) -> usize {
-        self.channels.len() + self.patterns.len()
+impl MultiState {
+    /// Queues a command.
+    pub fn push(&mut self, command: CommandId, args: OwnedArgs) {
+        self.queued_bytes += args.mem_bytes();
+        self.queue.push(Queued { command, args });
     }
-    /// True when nothing is subscribed to.
-    pub fn is_empty(&self) -> bool {
-        self.count() + self.shard_channels.len() == 0
+
+    /// Heap bytes held (`multi-mem` of CLIENT LIST counts the same).
+    pub fn mem_bytes(&self) -> usize {
+        let watched = self
+            .watched
+            .iter()
+            .map(|(_, k)| k.len() + size_of::<(u32, Box<[u8]>)>());
+        size_of::<Self>()
+            + self.queued_bytes
+            + self.queue.capacity() * size_of::<Queued>()
+            + watched.sum::<usize>()
     }
 }
 
@@ -272,11 +275,7 @@ impl Client {
             + self.query.capacity()
             + self.parser.mem_bytes()
             + self.name.as_ref().map_or(0, |n| n.len())
-            + self.multi.as_ref().map_or(0, |m| {
-                m.queue
-                    .iter()
-                    .map(|q| q.args.mem_bytes() + size_of::<Queued>())
-                    .sum::<usize>()
-            })
+            + self.multi.as_ref().map_or(0, |m| m.mem_bytes())
+            + self.subs.as_ref().map_or(0, |s| s.mem_bytes())
     }
 }

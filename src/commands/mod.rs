@@ -1,24 +1,57 @@
 //! Commands, a file or folder per family: each command is one function, one static row beside it, and its tests.
+pub mod bitmap;
+pub mod client;
+pub mod client_tracking;
+pub mod config;
 pub mod connection;
+pub mod debug;
+pub mod dump;
 #[cfg(test)]
 mod facts;
+pub mod generic;
+pub mod hyperloglog;
+pub mod info;
 pub mod introspect;
+pub mod introspection;
 pub mod list;
+pub mod monitor;
+pub mod persistence;
+pub mod pubsub;
 pub mod scan;
 pub mod set;
+pub mod slowlog;
+pub mod sort;
+pub mod stream;
 pub mod string;
 pub mod transactions;
+pub mod zset;
 
 use crate::exec::command::Command;
 
 /// Every command of the server, family by family.
 pub fn all() -> Vec<&'static Command> {
-    [
+    let families: &[&[&'static Command]] = &[
+        generic::COMMANDS,
         string::COMMANDS,
         list::COMMANDS,
         set::COMMANDS,
+        stream::COMMANDS,
+        sort::COMMANDS,
+        client::COMMANDS,
+        config::COMMANDS,
         connection::COMMANDS,
+        debug::COMMANDS,
+        info::COMMANDS,
+        monitor::COMMANDS,
+        pubsub::COMMANDS,
+        introspection::COMMANDS,
+        slowlog::COMMANDS,
         transactions::COMMANDS,
-    ]
-    .concat()
+        dump::COMMANDS,
+        persistence::COMMANDS,
+        zset::COMMANDS,
+        bitmap::COMMANDS,
+        hyperloglog::COMMANDS,
+    ];
+    families.concat()
 }

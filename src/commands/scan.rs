@@ -1,135 +1,98 @@
-//! What SCAN, HSCAN, SSCAN and ZSCAN share: the cursor, the options, the shape of the reply.
+//! Arguments of the SCAN family: cursor, MATCH, COUNT, and TYPE (SCAN) or NOVALUES (HSCAN).
 //!
-//! A cursor is an unsigned 64-bit number that the table understands (`ds::table::walk`): a lower bound of the hash, so every
-//! number is a valid one. Packed collections are returned whole, with cursor 0, whatever cursor came in.
-//!
-//! Extending: an option is a field of [`ScanOptions`] and a branch in [`ScanOptions::parse`]; whoever does not know an option
-//! must be refused there, as upstream does, so each command names what it takes by [`Scans`].
+//! A cursor is a lower bound of the hash order (`ds::table`), so any number is a valid one.
 
 use crate::ds::glob;
 use crate::exec::Ctx;
 use crate::keyspace::Type;
-use crate::resp::{Error, Reply};
+use crate::resp::Error;
 
-/// What is walked: decides which options there are.
+/// What the options may be besides MATCH and COUNT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scans {
-    /// The keys of a database: TYPE.
+pub enum ScanOf {
+    /// SCAN: TYPE.
     Keys,
-    /// The fields of a hash: NOVALUES.
-    Fields,
-    /// The members of a set or sorted set.
+    /// HSCAN: NOVALUES.
+    Hash,
+    /// SSCAN, ZSCAN: nothing.
     Members,
 }
 
-/// The options of one call.
+/// Everything that may follow the name (and key) of a SCAN command.
 #[derive(Debug, Clone, Copy)]
 pub struct ScanOptions<'a> {
+    /// Where to go on.
+    pub cursor: u64,
     /// How many elements to look at, about.
     pub count: usize,
-    /// Which to return; None is all.
+    /// MATCH, unless it matches everything.
     pub pattern: Option<&'a [u8]>,
-    /// SCAN: keys of that type only. Inner None: a name that no type has, which matches nothing.
-    pub type_name: Option<Option<Type>>,
-    /// HSCAN: fields without their values.
+    /// TYPE; Some(None) is a type that no key has.
+    pub ty: Option<Option<Type>>,
+    /// NOVALUES
     pub no_values: bool,
 }
 
 impl<'a> ScanOptions<'a> {
-    /// Parses the options from argument `from` on.
-    pub fn parse(ctx: &Ctx<'a>, from: usize, what: Scans) -> Result<Self, Error> {
+    /// Parses from argument `i` (the cursor) on.
+    pub fn parse(ctx: &Ctx<'a>, i: usize, of: ScanOf) -> Result<Self, Error> {
         let mut o = ScanOptions {
+            cursor: cursor(ctx.arg(i))?,
             count: 10,
             pattern: None,
-            type_name: None,
+            ty: None,
             no_values: false,
         };
-        let mut i = from;
+        let mut i = i + 1;
         while i < ctx.args.len() {
-            let value = i + 1 < ctx.args.len();
-            if ctx.is(i, "COUNT") && value {
-                let n = ctx.int(i + 1)?;
-                o.count = usize::try_from(n)
-                    .ok()
-                    .filter(|n| *n > 0)
-                    .ok_or(Error::Syntax)?;
-                i += 2;
-            } else if ctx.is(i, "MATCH") && value {
-                // A lone star is no filter.
-                o.pattern = Some(ctx.arg(i + 1)).filter(|p| *p != b"*");
-                i += 2;
-            } else if ctx.is(i, "TYPE") && what == Scans::Keys && value {
-                o.type_name = Some(Type::from_name(ctx.arg(i + 1)));
-                i += 2;
-            } else if ctx.is(i, "NOVALUES") {
-                if what != Scans::Fields {
+            let value = ctx.args.get(i + 1);
+            match value {
+                Some(_) if ctx.is(i, "COUNT") => {
+                    let n = ctx.int(i + 1)?;
+                    o.count = usize::try_from(n)
+                        .ok()
+                        .filter(|n| *n > 0)
+                        .ok_or(Error::Syntax)?;
+                }
+                Some(p) if ctx.is(i, "MATCH") => o.pattern = (p != b"*").then_some(p),
+                Some(t) if ctx.is(i, "TYPE") && of == ScanOf::Keys => {
+                    o.ty = Some(Type::from_name(t))
+                }
+                _ if ctx.is(i, "NOVALUES") && of == ScanOf::Hash => {
+                    o.no_values = true;
+                    i += 1;
+                    continue;
+                }
+                _ if ctx.is(i, "NOVALUES") => {
                     return Err(Error::new("ERR NOVALUES option can only be used in HSCAN"));
                 }
-                o.no_values = true;
-                i += 1;
-            } else {
-                return Err(Error::Syntax);
+                _ => return Err(Error::Syntax),
             }
+            i += 2;
         }
         Ok(o)
     }
 
-    /// Whether an element goes into the reply.
+    /// Whether an element of this name is asked for.
     #[inline]
-    pub fn wants(&self, element: &[u8]) -> bool {
-        self.pattern
-            .is_none_or(|p| glob::matches(p, element, false))
+    pub fn wants(&self, name: &[u8]) -> bool {
+        self.pattern.is_none_or(|p| glob::matches(p, name, false))
+    }
+
+    /// Whether a key of this type is asked for.
+    #[inline]
+    pub fn wants_type(&self, ty: Type) -> bool {
+        self.ty.is_none_or(|wanted| wanted == Some(ty))
     }
 }
 
-/// Argument `i` as a cursor: an unsigned 64-bit number, with a plus sign or leading zeros if somebody likes.
-pub fn cursor(ctx: &Ctx<'_>, i: usize) -> Result<u64, Error> {
-    parse_cursor(ctx.arg(i)).ok_or(Error::new("ERR invalid cursor"))
-}
-
-fn parse_cursor(text: &[u8]) -> Option<u64> {
-    let digits = text.strip_prefix(b"+").unwrap_or(text);
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    std::str::from_utf8(digits).ok()?.parse().ok()
-}
-
-/// Begins the reply: two elements, the first of which is the cursor to go on with. An array of elements must follow.
-pub fn begin_reply(reply: &mut Reply<'_>, next: u64) {
-    reply.array(2);
-    reply.bulk(itoa::Buffer::new().format(next).as_bytes());
-}
-
-/// Appends `element` as a bulk string to what a step found: the cursor comes first in the reply, and is known last.
-pub fn gather(found: &mut Vec<u8>, element: &[u8]) {
-    found.reserve(element.len() + 16);
-    found.push(b'$');
-    found.extend_from_slice(itoa::Buffer::new().format(element.len()).as_bytes());
-    found.extend_from_slice(b"\r\n");
-    found.extend_from_slice(element);
-    found.extend_from_slice(b"\r\n");
-}
-
-/// The reply of a walk that found nothing to walk through.
-pub fn empty_reply(reply: &mut Reply<'_>) {
-    begin_reply(reply, 0);
-    reply.array(0);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Accepted and refused by 8.2.3 in the same way.
-    #[test]
-    fn cursors() {
-        assert_eq!(parse_cursor(b"0"), Some(0));
-        assert_eq!(parse_cursor(b"+1"), Some(1));
-        assert_eq!(parse_cursor(b"01"), Some(1));
-        assert_eq!(parse_cursor(b"18446744073709551615"), Some(u64::MAX));
-        for bad in ["", "+", "-1", "x", "1x", " 1", "1 ", "18446744073709551616"] {
-            assert_eq!(parse_cursor(bad.as_bytes()), None, "{bad}");
-        }
-    }
+/// A cursor as text: a number below 2^64; blanks before it, a plus sign and leading zeros are allowed, as upstream reads it.
+fn cursor(text: &[u8]) -> Result<u64, Error> {
+    let digits = text.trim_ascii_start();
+    let digits = digits.strip_prefix(b"+").unwrap_or(digits);
+    std::str::from_utf8(digits)
+        .ok()
+        .filter(|d| d.bytes().all(|c| c.is_ascii_digit()))
+        .and_then(|d| d.parse().ok())
+        .ok_or(Error::new("ERR invalid cursor"))
 }

@@ -138,3 +138,7 @@ fn unwatch(ctx: &mut Ctx<'_>) -> Outcome {
     ctx.reply().ok();
     Ok(Flow::Done)
 }
+
+#[cfg(test)]
+#[path = "transactions_tests.rs"]
+mod tests;

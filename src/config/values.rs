@@ -360,6 +360,15 @@ impl EvictionPolicy {
         )
     }
 
+    /// Whether the access clocks decide, as times of last use.
+    #[inline]
+    pub fn is_lru(self) -> bool {
+        matches!(
+            self,
+            EvictionPolicy::VolatileLru | EvictionPolicy::AllkeysLru
+        )
+    }
+
     /// Whether only keys with a time to live are evicted.
     pub fn is_volatile(self) -> bool {
         matches!(

@@ -1,6 +1,9 @@
 //! Data structures and text formats that know nothing of commands, replies or the server.
+#[allow(unsafe_code)]
+pub mod bits;
 pub mod crc16;
 pub mod crc64;
+pub mod dense;
 pub mod dtoa;
 pub mod geohash;
 pub mod glob;

@@ -18,11 +18,12 @@ use super::dispatch::dispatch;
 use super::{BlockOn, Ctx, Flow, Outcome};
 use crate::client::blocked::{BlockKind, Blocked, OnTimeout};
 use crate::client::{Client, ClientFlags, ClientRef, CommandId};
+use crate::ds::longdouble::LongDouble;
 use crate::ds::numtext::{parse_f64, parse_i64};
 use crate::keyspace::effects::Listening;
 use crate::keyspace::waiting::Waiter;
 use crate::keyspace::{Key, Type};
-use crate::resp::{Args, Error, OwnedArgs, Reply};
+use crate::resp::{Args, Error, OwnedArgs};
 use crate::server::Server;
 use std::collections::BTreeMap;
 
@@ -41,6 +42,8 @@ pub struct Blocking {
     serving: bool,
     /// The running command must not wait again.
     last_try: bool,
+    /// The running command ran before and was parked: MONITOR has shown it.
+    pub again: bool,
 }
 
 /// The unit of a timeout argument.
@@ -59,9 +62,7 @@ pub fn deadline(ctx: &Ctx<'_>, i: usize, unit: Unit) -> Result<Option<i64>, Erro
         Unit::Millis => parse_i64(ctx.arg(i))
             .ok_or(Error::new("ERR timeout is not an integer or out of range"))?,
         Unit::Seconds => {
-            let seconds = parse_f64(ctx.arg(i))
-                .ok_or(Error::new("ERR timeout is not a float or out of range"))?;
-            let ms = (seconds * 1000.0).ceil();
+            let ms = (seconds(ctx.arg(i))? * 1000.0).ceil();
             if ms >= i64::MAX as f64 {
                 return Err(TOO_LONG);
             }
@@ -75,6 +76,20 @@ pub fn deadline(ctx: &Ctx<'_>, i: usize, unit: Unit) -> Result<Option<i64>, Erro
     }
 }
 
+/// A number of seconds. Upstream reads it in extended precision, so what only overflows a double is a number, too.
+fn seconds(text: &[u8]) -> Result<f64, Error> {
+    const NO_FLOAT: Error = Error::new("ERR timeout is not a float or out of range");
+    if let Some(seconds) = parse_f64(text) {
+        return Ok(seconds);
+    }
+    let digits = LongDouble::parse(text).ok_or(NO_FLOAT)?.to_vec();
+    Ok(match &digits[..] {
+        [b'0', ..] | [b'-', b'0', ..] => 0.0,
+        [b'-', ..] => f64::NEG_INFINITY,
+        _ => f64::INFINITY,
+    })
+}
+
 /// Whether the command of `ctx` may wait at all: not inside MULTI or a script, nor where nobody would notice.
 pub fn may_wait(ctx: &Ctx<'_>) -> bool {
     const NEVER: ClientFlags = ClientFlags::IN_EXEC
@@ -83,24 +98,22 @@ pub fn may_wait(ctx: &Ctx<'_>) -> bool {
     !ctx.client.has(NEVER) && !ctx.server.blocking.last_try
 }
 
-/// Waits for one of `keys` until `deadline_ms`; `empty` is the reply when that comes to nothing, at once where waiting is not
-/// allowed.
+/// Waits for one of `keys` until `deadline_ms`; then, or at once where waiting is not allowed, the reply is a null array.
 pub fn wait_for(
     ctx: &mut Ctx<'_>,
     kind: BlockKind,
     keys: Args<'_>,
     deadline_ms: Option<i64>,
-    empty: fn(&mut Reply<'_>),
 ) -> Outcome {
     if !may_wait(ctx) {
-        empty(&mut ctx.reply());
+        ctx.reply().null_array();
         return Ok(Flow::Done);
     }
     Ok(Flow::Block(Box::new(BlockOn {
         kind,
         keys: OwnedArgs::copy_of(keys),
         deadline_ms,
-        on_timeout: OnTimeout::Reply(empty),
+        on_timeout: OnTimeout::Reply(|reply| reply.null_array()),
         args: None,
         wake_on_delete: false,
         wait: None,
@@ -263,6 +276,8 @@ pub fn run_again(server: &mut Server, handle: ClientRef) {
         && !client.has(ClientFlags::CLOSE_ASAP)
     {
         server.clock.tick();
+        // What was held back by CLIENT PAUSE has not run yet.
+        server.blocking.again = blocked.kind != BlockKind::Postponed;
         dispatch(
             server,
             &mut client,
@@ -270,6 +285,7 @@ pub fn run_again(server: &mut Server, handle: ClientRef) {
             Some(blocked.command),
             None,
         );
+        server.blocking.again = false;
         after_run(server, &mut client, &blocked);
     }
     server.clients.put_back(client);

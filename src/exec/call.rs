@@ -1,7 +1,9 @@
 //! Running one command: the function, then a fixed sequence of steps. What nobody listens to costs a branch.
 
 use super::{Ctx, Flow, blocking, effects, propagate};
-use crate::client::{ClientFlags, CommandId};
+use crate::client::{Client, ClientFlags, CommandId};
+use crate::resp::out::Mark;
+use crate::server::ServerState;
 use hdrhistogram::Histogram;
 
 /// What is counted per command (INFO commandstats and latencystats, LATENCY HISTOGRAM).
@@ -80,22 +82,28 @@ pub fn call(ctx: &mut Ctx<'_>, id: CommandId) {
         propagate::after_call(ctx, changed);
         effects::deliver(ctx.server, ctx.client);
     }
+    if ctx.client.has(ClientFlags::TRACKING) {
+        crate::server::tracked::after_call(ctx);
+    }
+    if ctx.server.state.contains(ServerState::MONITORED) {
+        crate::server::monitor::after_call(ctx);
+    }
 }
 
-/// Applies CLIENT REPLY OFF and SKIP around `run`: whatever it replied to its own client is dropped.
-pub fn muted(ctx: &mut Ctx<'_>, run: impl FnOnce(&mut Ctx<'_>)) {
-    let mark = ctx.client.out.mark();
-    run(ctx);
+/// Before a command of a special client: CLIENT REPLY SKIP counts for it. Give what this returns to [`mute_end`].
+pub fn mute_begin(client: &mut Client) -> Mark {
+    if client.has(ClientFlags::REPLY_SKIP_NEXT) {
+        client.flags.remove(ClientFlags::REPLY_SKIP_NEXT);
+        client.flags.insert(ClientFlags::REPLY_SKIP);
+    }
+    client.out.mark()
+}
+
+/// After it: whatever it replied, refusals as well, is dropped under CLIENT REPLY OFF and SKIP.
+pub fn mute_end(client: &mut Client, mark: Mark) {
     // CLIENT REPLY itself may just have switched replies on, which it confirms.
-    if ctx
-        .client
-        .has(ClientFlags::REPLY_OFF | ClientFlags::REPLY_SKIP)
-    {
-        ctx.client.out.truncate_to(mark);
+    if client.has(ClientFlags::REPLY_OFF | ClientFlags::REPLY_SKIP) {
+        client.out.truncate_to(mark);
     }
-    ctx.client.flags.remove(ClientFlags::REPLY_SKIP);
-    if ctx.client.has(ClientFlags::REPLY_SKIP_NEXT) {
-        ctx.client.flags.remove(ClientFlags::REPLY_SKIP_NEXT);
-        ctx.client.flags.insert(ClientFlags::REPLY_SKIP);
-    }
+    client.flags.remove(ClientFlags::REPLY_SKIP);
 }

@@ -7,7 +7,7 @@ use super::ctx::Ctx;
 use super::{blocking, call, multi, pause};
 use crate::client::{Client, ClientFlags, CommandId};
 use crate::resp::{Args, Error};
-use crate::server::{Server, ServerState};
+use crate::server::{Server, ServerState, deliver};
 
 /// Runs one command of a client that is out of the table. `id`: what the name was found to be, ahead.
 pub fn dispatch(
@@ -43,6 +43,8 @@ pub fn dispatch(
     } else {
         call::call(&mut ctx, id);
     }
+    // What the command sent to its own client follows its reply.
+    deliver::flush_own(ctx.server, ctx.client);
     if !ctx.server.ks.fx.ready.is_empty() {
         blocking::serve_ready(ctx.server, Some(ctx.client));
     }
@@ -57,13 +59,13 @@ fn slow_path(ctx: &mut Ctx<'_>, id: CommandId) {
     if pause::holds_back(ctx) {
         return pause::hold_back(ctx, id);
     }
-    call::muted(ctx, |ctx| {
-        if multi::queues(ctx) {
-            multi::queue(ctx, id)
-        } else {
-            call::call(ctx, id)
-        }
-    });
+    let mark = call::mute_begin(ctx.client);
+    if multi::queues(ctx) {
+        multi::queue(ctx, id)
+    } else {
+        call::call(ctx, id)
+    }
+    call::mute_end(ctx.client, mark);
 }
 
 fn arity(row: &'static Command, args: Args<'_>) -> Result<(), Error> {
@@ -83,6 +85,7 @@ fn reject(server: &mut Server, client: &mut Client, id: Option<CommandId>, e: &E
     if let Some(id) = id {
         server.command_stats[id.index()].rejected += 1;
     }
+    let mark = call::mute_begin(client);
     let exec_itself = id.is_some_and(|i| server.registry.row(i).name == "exec");
     if exec_itself {
         multi::discard(server, client);
@@ -92,15 +95,16 @@ fn reject(server: &mut Server, client: &mut Client, id: Option<CommandId>, e: &E
         ]
         .concat();
         client.reply().error_bytes(&text);
-        return;
+    } else {
+        client.reply().error(e);
     }
-    client.reply().error(e);
+    call::mute_end(client, mark);
 }
 
 /// Every guard in order; the first that objects wins.
 fn guards(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     const ORDER: &[fn(&mut Ctx<'_>) -> Result<(), Error>] =
-        &[authenticated, memory, disk, subscribed, loading];
+        &[authenticated, memory, disk, subscribed, loading, observer];
     if ctx.client.has(ClientFlags::MASTER | ClientFlags::FAKE) {
         // The stream of the master, the AOF and scripts were checked where they come from.
         return Ok(());
@@ -172,6 +176,15 @@ fn subscribed(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 fn loading(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     if ctx.server.state.contains(ServerState::LOADING) && !ctx.command.flags.contains(F::LOADING) {
         return Err(Error::new("LOADING Redis is loading the dataset in memory"));
+    }
+    Ok(())
+}
+
+/// Who runs MONITOR only listens.
+fn observer(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    let touches_keys = F::WRITE | F::READONLY | F::MAY_REPLICATE;
+    if ctx.client.has(ClientFlags::MONITOR) && ctx.command.flags.intersects(touches_keys) {
+        return Err(Error::new("ERR Replica can't interact with the keyspace"));
     }
     Ok(())
 }

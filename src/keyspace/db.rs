@@ -2,6 +2,7 @@
 
 use super::effects::Effects;
 use super::entry::Entry;
+use super::expire::Expires;
 use super::lazyfree::LazyFree;
 use super::waiting::{Waiters, Watchers};
 use crate::ds::rng::Rng;
@@ -23,8 +24,8 @@ pub struct Db {
     pub blocked: KeyMap<Waiters>,
     /// Running estimate of the mean TTL, ms (INFO keyspace).
     pub avg_ttl_ms: i64,
-    /// Where the active expiry cycle goes on.
-    pub expire_cursor: u64,
+    /// Finds the keys whose time has come.
+    pub expires: Expires,
 }
 
 impl Db {
@@ -36,7 +37,7 @@ impl Db {
             watched: KeyMap::default(),
             blocked: KeyMap::default(),
             avg_ttl_ms: 0,
-            expire_cursor: 0,
+            expires: Expires::default(),
         }
     }
 

@@ -619,38 +619,48 @@ impl Entry {
 
     /// The same value under another key (RENAME, MOVE): the value moves, the expire and clock go along.
     pub fn with_key(mut self, key: &[u8]) -> Entry {
-        let expire = self.expire();
-        let clock = self.clock();
         let h = self.header();
-        let mut e = if h.has(WORD) {
-            let flags = h.flags() & (EXPIRE | WORD);
-            let e = Self::allocate(
-                Header::new(self.ty(), self.encoding(), flags, key.len(), 0),
-                key,
-            )
-            .with_word(self.word());
+        let e = self.under(key, h.has(WORD).then(|| self.word()));
+        if h.has(WORD) {
             // The word has moved: what is left of the old entry must not free it.
-            self.put_header(Header(
-                h.0 & !0xff | u64::from(Type::String as u8 | (Encoding::Int as u8) << 4),
-            ));
-            e
-        } else {
-            let off = h.key_off() + self.klen(h);
-            // SAFETY: an inline value of vlen bytes follows the key.
-            let inline = unsafe { std::slice::from_raw_parts(self.at(off), h.vlen()) };
-            let new = Header::new(
-                self.ty(),
-                self.encoding(),
-                h.flags() & EXPIRE,
-                key.len(),
-                h.vlen(),
-            );
-            let mut e = Self::allocate(new, key);
-            e.fill_inline(inline);
-            e
+            let emptied = u64::from(Type::String as u8 | (Encoding::Int as u8) << 4);
+            self.put_header(Header(h.0 & !0xff | emptied));
+        }
+        e
+    }
+
+    /// A deep copy of the value under another key (COPY); the expire and clock go along. A shared string is shared once more.
+    pub fn duplicate(&self, key: &[u8]) -> Entry {
+        let word = match (self.header().has(WORD), self.encoding()) {
+            (false, _) => None,
+            (true, Encoding::Int) => Some(self.word()),
+            // SAFETY: type and encoding say what the word is, and it stays ours.
+            (true, enc) => Some(unsafe { super::value::clone_word(self.ty(), enc, self.word()) }),
         };
-        e.fill_expire(expire);
-        e.set_clock(clock);
+        self.under(key, word)
+    }
+
+    /// A new entry with our shape, expire and clock, and with `word` (given if we have one) or our inline value.
+    fn under(&self, key: &[u8], word: Option<u64>) -> Entry {
+        let h = self.header();
+        let new = Header::new(
+            self.ty(),
+            self.encoding(),
+            h.flags() & (EXPIRE | WORD),
+            key.len(),
+            h.vlen(),
+        );
+        let mut e = Self::allocate(new, key);
+        match word {
+            Some(word) => e.put_word(word),
+            None => {
+                let off = h.key_off() + self.klen(h);
+                // SAFETY: an inline value of vlen bytes follows the key.
+                e.fill_inline(unsafe { std::slice::from_raw_parts(self.at(off), h.vlen()) });
+            }
+        }
+        e.fill_expire(self.expire());
+        e.set_clock(self.clock());
         e
     }
 }

@@ -8,6 +8,9 @@ pub mod effects;
 #[allow(unsafe_code)]
 pub mod entry;
 pub mod events;
+pub mod evict;
+pub mod expire;
+pub mod flush;
 pub mod lazyfree;
 pub mod lru;
 #[allow(unsafe_code)]

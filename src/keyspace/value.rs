@@ -7,6 +7,9 @@ use crate::ds::thin::ThinBuf;
 use crate::types::hash::Hash;
 use crate::types::list::List;
 use crate::types::set::Set;
+use crate::types::stream::Stream;
+use crate::types::zset::ZSet;
+use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -210,13 +213,22 @@ macro_rules! value {
 }
 
 value!(List, Listpack = Listpack, Quicklist = Quicklist);
-value!(
-    Hash,
-    Listpack = Listpack,
-    ListpackEx = ListpackEx,
-    Table = Hashtable
-);
+value!(Hash, Listpack = Listpack, ListpackEx = ListpackEx, Table = Hashtable);
 value!(Set, Intset = Intset, Listpack = Listpack, Table = Hashtable);
+value!(ZSet, Listpack = Listpack, Tree = Skiplist);
+
+// A stream has one representation, so the box itself is the value: `db.write_value::<Box<Stream>>(key)`.
+// SAFETY: one encoding, and a box is a `Word`.
+unsafe impl Value for Box<Stream> {
+    const TYPE: Type = Type::Stream;
+    fn into_word(self) -> (Encoding, u64) {
+        (Encoding::Stream, self.into_raw_word())
+    }
+    unsafe fn from_word(_: Encoding, word: u64) -> Self {
+        // SAFETY: by the caller's contract the word is a stream's.
+        unsafe { Word::from_raw_word(word) }
+    }
+}
 
 /// Listpacks up to this size (bytes) lie inside the entry: it saves their block, its rounding and the word, and a cache miss
 /// on every read, for two short copies on every change.
@@ -273,9 +285,40 @@ pub(super) unsafe fn drop_word(ty: Type, enc: Encoding, word: u64) {
         match ty {
             Type::String => drop(Arc::from_raw(word as *const Vec<u8>)),
             Type::List => drop(List::from_word(enc, word)),
-            Type::Set => drop(Set::from_word(enc, word)),
             Type::Hash => drop(Hash::from_word(enc, word)),
-            other => unreachable!("no value of type {} exists yet", other.name()),
+            Type::Set => drop(Set::from_word(enc, word)),
+            Type::Stream => drop(Box::<Stream>::from_word(enc, word)),
+            Type::ZSet => drop(ZSet::from_word(enc, word)),
+        }
+    }
+}
+
+/// The word of a deep copy of a value, given by its parts; the copy has the same encoding.
+///
+/// # Safety
+/// The parts must be a live value's, which keeps its word.
+pub(super) unsafe fn clone_word(ty: Type, enc: Encoding, word: u64) -> u64 {
+    /// # Safety
+    /// As for `clone_word`, of type `T`.
+    unsafe fn copy<T: Value + Clone>(enc: Encoding, word: u64) -> u64 {
+        // SAFETY: by the caller's contract; ManuallyDrop leaves the ownership where it is.
+        let v = ManuallyDrop::new(unsafe { T::from_word(enc, word) });
+        let (copied, word) = T::clone(&v).into_word();
+        debug_assert_eq!(copied, enc);
+        word
+    }
+    // SAFETY: by the caller's contract; a string with a pointer word is an Arc<Vec<u8>>.
+    unsafe {
+        match ty {
+            Type::String => {
+                Arc::increment_strong_count(word as *const Vec<u8>);
+                word
+            }
+            Type::List => copy::<List>(enc, word),
+            Type::Hash => copy::<Hash>(enc, word),
+            Type::Set => copy::<Set>(enc, word),
+            Type::Stream => copy::<Box<Stream>>(enc, word),
+            Type::ZSet => copy::<ZSet>(enc, word),
         }
     }
 }
@@ -286,6 +329,8 @@ pub(super) fn free_effort(e: &Entry) -> usize {
         Type::List => e.value::<List>().map_or(1, |l| l.free_effort()),
         Type::Hash => e.value::<Hash>().map_or(1, |h| h.free_effort()),
         Type::Set => e.value::<Set>().map_or(1, |s| s.free_effort()),
+        Type::Stream => e.value::<Box<Stream>>().map_or(1, |s| s.free_effort()),
+        Type::ZSet => e.value::<ZSet>().map_or(1, |z| z.free_effort()),
         _ => 1,
     }
 }

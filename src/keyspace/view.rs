@@ -112,7 +112,7 @@ impl<'a> DbView<'a> {
 
     /// Is this entry past its time (and do we care)?
     #[inline(always)]
-    fn is_expired(&self, e: &Entry) -> bool {
+    pub fn is_expired(&self, e: &Entry) -> bool {
         match e.expire() {
             Some(at) => at <= self.now_ms && self.expired != ExpiredKeys::Show,
             None => false,
@@ -169,6 +169,20 @@ impl<'a> DbView<'a> {
             }
         }
         Some(self.at(slot))
+    }
+
+    /// Like [`DbView::read`], but leaves the access clock alone: TTL, TYPE, EXISTS, OBJECT and the like.
+    pub fn look(&mut self, key: Key<'_>) -> Option<Ref<'_, Entry>> {
+        match self.db.keys.locate(key.hash, key.bytes) {
+            Some(slot) if self.is_expired(&self.at(slot)) => self.expire_found(key),
+            Some(slot) => {
+                self.stats.hits += 1;
+                return Some(self.at(slot));
+            }
+            None => {}
+        }
+        self.miss(key);
+        None
     }
 
     #[cold]
@@ -283,8 +297,17 @@ impl<'a> DbView<'a> {
     /// Adds an entry under a key that is not there, with a fresh access clock; emits the `new` event and wakes who waits for
     /// the key to appear.
     #[inline]
-    pub fn add(&mut self, key: Key<'_>, entry: Entry) {
-        self.insert(key, entry);
+    pub fn add(&mut self, key: Key<'_>, mut entry: Entry) {
+        entry.set_clock(self.new_clock());
+        self.add_moved(key, entry);
+    }
+
+    /// Like [`DbView::add`] for an entry that keeps its access clock.
+    #[inline]
+    fn add_moved(&mut self, key: Key<'_>, entry: Entry) {
+        let expire = entry.expire();
+        self.db.keys.insert_marked(key.hash, entry, expire.is_some());
+        self.db.expires.changed(key.hash, None, expire, self.now_ms);
         if self.fx.listening != Listening::empty() {
             self.wake(key.bytes);
             self.event(NotifyFlags::NEW, "new", key.bytes);
@@ -304,7 +327,7 @@ impl<'a> DbView<'a> {
             self.add(key, Entry::string(key.bytes, value, expire));
             return false;
         }
-        let (ty, was_volatile) = (old.ty(), old.expire().is_some());
+        let (ty, old_expire) = (old.ty(), old.expire());
         let clock = if self.touch {
             self.clock_after_access(self.at(slot).clock())
         } else {
@@ -320,10 +343,13 @@ impl<'a> DbView<'a> {
             free(lazy, old, in_background);
         }
         e.set_clock(clock);
-        if was_volatile != expire.is_some() {
+        if old_expire.is_some() != expire.is_some() {
             e.set_mark(expire.is_some());
         }
         drop(e);
+        self.db
+            .expires
+            .changed(key.hash, old_expire, expire, self.now_ms);
         if self.fx.listening != Listening::empty() {
             self.wake(key.bytes);
             self.event(NotifyFlags::OVERWRITTEN, "overwritten", key.bytes);
@@ -334,33 +360,30 @@ impl<'a> DbView<'a> {
         true
     }
 
-    /// Puts `entry` under its key, whatever was there (RENAME, RESTORE, STORE results). True when something was replaced.
-    pub fn put(&mut self, key: Key<'_>, entry: Entry) -> bool {
-        let Some(old) = self.take(key) else {
-            self.add(key, entry);
-            return false;
-        };
-        let same_type = old.ty() == entry.ty();
-        free(self.lazy, old, self.config.lazyfree_lazy_server_del);
-        self.insert(key, entry);
-        if self.fx.listening != Listening::empty() {
-            self.wake(key.bytes);
-            self.event(NotifyFlags::OVERWRITTEN, "overwritten", key.bytes);
-            if !same_type {
-                self.event(NotifyFlags::TYPE_CHANGED, "type_changed", key.bytes);
-            }
-        }
-        true
+    /// Puts `entry` under its key, whatever was there (RESTORE, STORE results). Returns the type of what was replaced.
+    pub fn put(&mut self, key: Key<'_>, mut entry: Entry) -> Option<Type> {
+        entry.set_clock(self.new_clock());
+        self.put_moved(key, entry)
     }
 
-    /// Inserts an entry under a key that is not there, with a fresh access clock.
-    #[inline(always)]
-    fn insert(&mut self, key: Key<'_>, mut entry: Entry) {
-        let volatile = entry.expire().is_some();
-        entry.set_clock(self.new_clock());
-        self.db.keys.insert_new(key.hash, entry);
-        if volatile {
-            self.db.keys.set_mark(key.hash, key.bytes, true);
+    /// Like [`DbView::put`] for an entry that keeps its access clock (RENAME, MOVE).
+    pub fn put_moved(&mut self, key: Key<'_>, entry: Entry) -> Option<Type> {
+        let old = self.take(key);
+        let ty = old.as_ref().map(Entry::ty);
+        if let Some(old) = old {
+            free(self.lazy, old, self.config.lazyfree_lazy_server_del);
+        }
+        self.add_moved(key, entry);
+        ty
+    }
+
+    /// Emits the events of a value that took the place of one of type `old`: after the event that tells how.
+    pub fn overwritten(&mut self, key: Key<'_>, old: Option<Type>, new: Type) {
+        if let Some(old) = old {
+            self.event(NotifyFlags::OVERWRITTEN, "overwritten", key.bytes);
+            if old != new {
+                self.event(NotifyFlags::TYPE_CHANGED, "type_changed", key.bytes);
+            }
         }
     }
 
@@ -396,8 +419,11 @@ impl<'a> DbView<'a> {
         let Some(mut e) = self.peek_mut(key) else {
             return false;
         };
+        let old = e.expire();
         e.set_expire(expire);
         e.set_mark(expire.is_some());
+        drop(e);
+        self.db.expires.changed(key.hash, old, expire, self.now_ms);
         true
     }
 
@@ -436,7 +462,7 @@ impl<'a> DbView<'a> {
     }
 
     /// Marks the key as one that may serve blocked clients.
-    fn wake(&mut self, key: &[u8]) {
+    pub fn wake(&mut self, key: &[u8]) {
         if self.fx.listening.contains(Listening::BLOCKED)
             && let Some(w) = self.db.blocked.get_mut(key)
             && !w.signalled
@@ -484,6 +510,21 @@ impl<'a> DbView<'a> {
         if self.fx.listening != Listening::empty() {
             self.touched(key.bytes);
             self.event(NotifyFlags::EXPIRED, "expired", key.bytes);
+        }
+    }
+
+    /// Deletes a key to stay below `maxmemory`, propagates that and counts it.
+    pub fn delete_evicted(&mut self, key: Key<'_>) {
+        let Some(e) = self.db.keys.remove(key.hash, key.bytes) else {
+            return;
+        };
+        let lazy = self.config.lazyfree_lazy_eviction;
+        free(self.lazy, e, lazy);
+        self.stats.evicted += 1;
+        self.propagate_deletion(key.bytes, lazy);
+        if self.fx.listening != Listening::empty() {
+            self.touched(key.bytes);
+            self.event(NotifyFlags::EVICTED, "evicted", key.bytes);
         }
     }
 

@@ -170,8 +170,15 @@ impl OutBuf {
             other.clear();
             return;
         }
-        let all = other.take_all();
-        self.push(&all);
+        if other.sent > 0 {
+            let all = other.take_all();
+            return self.push(&all);
+        }
+        self.close_tail();
+        self.closed_bytes += other.closed_bytes;
+        self.closed.append(&mut other.closed);
+        self.push(&other.tail);
+        other.clear();
     }
 
     /// Forgets everything; keeps the tail's room.

@@ -51,6 +51,20 @@ impl<'a> Reply<'a> {
         self.out.push(bytes);
     }
 
+    /// Two pieces of bytes as they are; room for both is made at once.
+    #[inline]
+    pub fn raw_pair(&mut self, a: &[u8], b: &[u8]) {
+        let t = self.out.tail();
+        t.reserve(a.len() + b.len());
+        t.extend_from_slice(a);
+        t.extend_from_slice(b);
+    }
+
+    /// Bytes as they are, held by reference whatever their length.
+    pub fn shared(&mut self, bytes: Arc<Vec<u8>>) {
+        self.out.push_shared(bytes);
+    }
+
     #[inline(always)]
     fn header(&mut self, kind: u8, n: i64) {
         let tail = self.out.tail();
@@ -252,12 +266,24 @@ impl<'a> Reply<'a> {
         }
     }
 
+    /// Ends a deferred reply of the SCAN family: the cursor to go on with, and an array of the `n` elements written since `at`.
+    pub fn end_scan(&mut self, at: Mark, cursor: u64, n: usize) {
+        let cursor = cursor.to_string();
+        let head = format!("*2\r\n${}\r\n{cursor}\r\n*{n}\r\n", cursor.len());
+        self.out.insert_at(at, head.as_bytes());
+    }
+
     fn end(&mut self, at: Mark, kind: u8, n: usize) {
         let mut buf = itoa::Buffer::new();
         let mut line = vec![kind];
         line.extend_from_slice(buf.format(n).as_bytes());
         line.extend_from_slice(b"\r\n");
         self.out.insert_at(at, &line);
+    }
+
+    /// Inserts bytes at `at`: what belongs before something already written.
+    pub fn insert(&mut self, at: Mark, bytes: &[u8]) {
+        self.out.insert_at(at, bytes);
     }
 
     /// Takes back everything written since `at`.

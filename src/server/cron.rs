@@ -1,18 +1,31 @@
 //! What is done `hz` times a second. Nothing here is proportional to clients or keys: walks go on where they stopped.
 
-use super::Server;
+use super::{Server, shutdown};
 use crate::client::ClientFlags;
 
 impl Server {
     /// One tick of cron.
     pub fn cron(&mut self) {
+        if self.debug.cron_paused {
+            return;
+        }
+        let start = crate::sys::clock::mono_us();
+        self.cron_steps();
+        self.stats.cron_us += crate::sys::clock::mono_us() - start;
+    }
+
+    fn cron_steps(&mut self) {
         self.cron_loops += 1;
         if self.cron_loops.is_multiple_of(100) {
             crate::sys::process::refresh_utc_offset(self.clock.now_s());
         }
         self.sample_rates();
         self.note_memory();
+        self.sample_ttls();
         self.clients_cron();
+        shutdown::on_signal(self);
+        self.persist_cron();
+        super::tracked::limit(self);
     }
 
     fn sample_rates(&mut self) {
@@ -23,6 +36,8 @@ impl Server {
             for (rate, v) in self.stats.rates.iter_mut().zip(values) {
                 rate.sample(v, self.clock.now_ms);
             }
+            let loops = self.stats.loops;
+            self.stats.loop_rate.sample(loops, self.clock.now_ms);
         }
     }
 
@@ -72,6 +87,7 @@ impl Server {
         if !c.out.is_empty() {
             self.check_output_limit(&mut c);
         }
+        self.client_memory.note(&mut c);
         self.clients.put_back(c);
     }
 }

@@ -1,7 +1,7 @@
 //! The loop: wait, serve what is ready, write, close.
 
 use super::input::{self, Scratch};
-use super::{Server, shutdown};
+use super::{Server, saving};
 use crate::client::ClientRef;
 use crate::exec::{blocking, pause};
 use crate::net::{Readiness, Token};
@@ -24,20 +24,31 @@ impl Server {
                 return 1;
             }
             self.clock.resync();
+            let woke_ns = self.clock.mono_ns;
             self.serve(&batch, &mut scratch);
             if self.clock.now_ms >= next_cron_ms {
                 self.cron();
                 next_cron_ms = self.clock.now_ms + 1000 / i64::from(self.config.hz.max(1));
             }
-            shutdown::on_signal(self);
             self.before_sleep(&mut scratch);
+            self.note_turn(woke_ns);
         }
+    }
+
+    /// Counts a turn and the time it took without waiting.
+    fn note_turn(&mut self, woke_ns: u64) {
+        let took_us = (self.clock.tick() - woke_ns) / 1000;
+        self.stats.loops += 1;
+        self.stats.loops_us += took_us;
+        self.stats.loop_max_us = self.stats.loop_max_us.max(took_us);
     }
 
     /// How long to wait: not at all while there is work, else until cron or the first deadline.
     fn wait_time(&self, next_cron_ms: i64) -> Duration {
         let q = &self.queues;
-        if !(q.read.is_empty() && q.accept.is_empty() && q.resumed.is_empty()) {
+        if !(q.read.is_empty() && q.accept.is_empty() && q.resumed.is_empty())
+            || self.eviction.unfinished
+        {
             return Duration::ZERO;
         }
         let first = q
@@ -45,24 +56,34 @@ impl Server {
             .first()
             .map_or(i64::MAX, |d| d.0)
             .min(self.pause.next_end_ms())
-            .min(next_cron_ms);
+            .min(next_cron_ms)
+            .min(self.next_expiry_ms().unwrap_or(i64::MAX));
         Duration::from_millis((first - self.clock.now_ms).max(0) as u64)
     }
 
-    fn serve(&mut self, batch: &[Readiness], scratch: &mut Scratch) {
+    /// Serves what is ready.
+    pub(super) fn serve(&mut self, batch: &[Readiness], scratch: &mut Scratch) {
         // Those left over from the last turn come first, then what is ready now.
         for h in std::mem::take(&mut self.queues.read) {
+            if self.shutdown.done().is_some() {
+                return;
+            }
             input::on_readable(self, h, scratch);
         }
         for i in std::mem::take(&mut self.queues.accept) {
             self.accept_some(i);
         }
         for r in batch {
+            // After a shutdown nobody may be told of changes that no file holds.
+            if self.shutdown.done().is_some() {
+                return;
+            }
             match r.token {
                 Token::Client { slot, generation } => {
                     self.serve_client(ClientRef { slot, generation }, r, scratch)
                 }
                 Token::Listener(i) => self.accept_some(i),
+                Token::Other(saving::CHILD_PIPE) => self.check_child(),
                 Token::Wake | Token::Other(_) => {}
             }
         }
@@ -70,6 +91,12 @@ impl Server {
 
     fn serve_client(&mut self, h: ClientRef, r: &Readiness, scratch: &mut Scratch) {
         use crate::client::ClientFlags as F;
+        if self.clients.get(h).is_none() && self.clients.contains(h) {
+            // It is the running client, which waits for this nested turn: the event will not come again, so it is kept.
+            self.queues.read.extend(r.readable.then_some(h));
+            self.queues.write.extend(r.writable.then_some(h));
+            return;
+        }
         if r.writable && self.clients.get(h).is_some_and(|c| c.has(F::WRITE_BLOCKED)) {
             self.write_client(h);
         }
@@ -80,8 +107,20 @@ impl Server {
     }
 
     /// The end of a turn: deadlines and pauses end, unparked clients go on, replies are written, marked clients closed.
-    fn before_sleep(&mut self, scratch: &mut Scratch) {
+    pub(super) fn before_sleep(&mut self, scratch: &mut Scratch) {
+        if self.shutdown.done().is_none() {
+            self.go_on(scratch);
+        }
+        self.evict_clients();
+        self.write_pending();
+        self.close_marked();
+    }
+
+    /// Lets those go on who waited.
+    fn go_on(&mut self, scratch: &mut Scratch) {
         pause::end_due(self);
+        self.expire_slice();
+        self.evict_more();
         blocking::expire_deadlines(self);
         if !self.ks.fx.ready.is_empty() {
             // Keys that changed outside of any command: expiry, loading.
@@ -90,7 +129,7 @@ impl Server {
         for h in std::mem::take(&mut self.queues.resumed) {
             input::resume(self, h, scratch);
         }
-        self.write_pending();
-        self.close_marked();
+        super::tracked::broadcast(self);
+        self.evict_clients();
     }
 }

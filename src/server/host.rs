@@ -183,7 +183,7 @@ pub fn title(config: &Config, config_file: &str, title: &str) -> Vec<u8> {
 }
 
 /// Descriptors kept for files, listeners and pipes beside the clients'.
-const RESERVED_FDS: u64 = 32;
+pub const RESERVED_FDS: u64 = 32;
 
 /// Raises the limit of open files for this many clients. Err: the number of clients that is possible, and why.
 pub fn raise_open_files(maxclients: u32) -> Result<(u64, u64), (u64, io::Error)> {

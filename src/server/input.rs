@@ -53,6 +53,10 @@ enum Read {
 /// Serves a readable client.
 pub fn on_readable(server: &mut Server, handle: ClientRef, scratch: &mut Scratch) {
     let Some(mut client) = server.clients.take(handle) else {
+        // Running while a nested turn is served: its turn comes.
+        if server.clients.contains(handle) {
+            server.queues.read.push(handle);
+        }
         return;
     };
     client.flags.remove(ClientFlags::READ_QUEUED);
@@ -68,6 +72,7 @@ pub fn on_readable(server: &mut Server, handle: ClientRef, scratch: &mut Scratch
         }
         _ => {}
     }
+    server.client_memory.note(&mut client);
     server.clients.put_back(client);
 }
 
@@ -87,6 +92,7 @@ pub fn resume(server: &mut Server, handle: ClientRef, scratch: &mut Scratch) {
         keep_rest(&mut client, buf, used);
     }
     server.finish_turn_of(&mut client);
+    server.client_memory.note(&mut client);
     server.clients.put_back(client);
 }
 
@@ -256,7 +262,8 @@ fn parse_ahead(
                 };
                 let first_hash = id
                     .filter(|i| server.first_key_at_1[i.index()])
-                    .map(|_| hash(args.at(1)));
+                    .and_then(|_| args.get(1))
+                    .map(hash);
                 let item = Ahead {
                     start: at,
                     end: at + n,

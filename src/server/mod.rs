@@ -3,26 +3,42 @@
 //! Commands reach it through `exec::Ctx`. It has no business methods; what it does as a whole (accept, free memory, shut down)
 //! lives in the files of this folder.
 pub mod accept;
+pub mod apply;
+pub mod auth;
+pub mod client_eviction;
 pub mod clock;
 pub mod cron;
+pub mod deliver;
 pub mod event_loop;
+pub mod eviction;
+pub mod expiry;
 pub mod host;
 pub mod input;
+pub mod loading;
 pub mod logging;
+pub mod monitor;
 pub mod output;
+pub mod publish;
+pub mod saving;
 pub mod shutdown;
 pub mod slowlog;
 pub mod startup;
 pub mod stats;
+pub mod tracked;
 
+use crate::client::memory::ClientMemory;
 use crate::client::{ClientRef, Clients};
 use crate::config::Config;
+use crate::ds::dense::DenseSet;
 use crate::exec::call::CommandStat;
 use crate::exec::registry::Registry;
 use crate::keyspace::{ExpiredKeys, Keyspace};
 use crate::net::{Listener, Poller};
+use crate::persist::Persist;
+use crate::pubsub::PubSub;
 use crate::resp::Error;
 use crate::sys::alloc::Counters;
+use crate::tracking::Tracking;
 use bitflags::bitflags;
 use clock::Clock;
 use std::collections::BTreeSet;
@@ -64,6 +80,14 @@ pub struct Server {
     pub ks: Keyspace,
     /// Who is connected.
     pub clients: Clients,
+    /// What each of them holds, when `maxmemory-clients` asks for it.
+    pub client_memory: ClientMemory,
+    /// Who listens to which channel.
+    pub pubsub: PubSub,
+    /// Who caches which key.
+    pub tracking: Tracking,
+    /// Who runs MONITOR.
+    pub monitors: DenseSet<ClientRef>,
     /// Time, as of this turn or command.
     pub clock: Clock,
     /// What is special now.
@@ -72,6 +96,8 @@ pub struct Server {
     pub expired_keys: ExpiredKeys,
     /// A child shares our pages: access clocks stay unwritten, tables are not compacted.
     pub child_is_saving: bool,
+    /// Saving and loading.
+    pub persist: Persist,
     /// Readiness.
     pub poller: Poller,
     /// Listening sockets.
@@ -100,6 +126,12 @@ pub struct Server {
     pub started_s: i64,
     /// How far a shutdown has come.
     pub shutdown: shutdown::Shutdown,
+    /// What DEBUG switched.
+    pub debug: DebugSwitches,
+    /// Active expiry.
+    pub expiry: expiry::Expiry,
+    /// Eviction.
+    pub eviction: eviction::Eviction,
     /// The process and its machine.
     pub host: host::Host,
     /// Ticks of cron so far.
@@ -123,8 +155,28 @@ pub struct Queues {
     pub deadlines: BTreeSet<(i64, ClientRef)>,
     /// Where cron's walk over the clients goes on.
     pub cron_slot: usize,
+    /// Sent to clients that were running: each gets it when its command has replied.
+    pub deferred: Vec<deliver::Deferred>,
     /// Output buffers that nobody uses, for the next reply.
     pub spare_out: Vec<Vec<u8>>,
+}
+
+/// What DEBUG switches on and off.
+#[derive(Debug)]
+pub struct DebugSwitches {
+    /// The active expiry cycle runs.
+    pub active_expire: bool,
+    /// Cron does nothing.
+    pub cron_paused: bool,
+}
+
+impl Default for DebugSwitches {
+    fn default() -> Self {
+        DebugSwitches {
+            active_expire: true,
+            cron_paused: false,
+        }
+    }
 }
 
 impl Server {

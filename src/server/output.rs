@@ -1,6 +1,6 @@
 //! Writing replies, and closing connections: both happen at the end of a turn, never in the middle of a command.
 
-use super::Server;
+use super::{Server, deliver};
 use crate::client::{Client, ClientFlags, ClientRef};
 use std::io;
 
@@ -13,6 +13,7 @@ impl Server {
     /// After a client was served: puts it on the list of writers when it has replies.
     #[inline]
     pub fn finish_turn_of(&mut self, client: &mut Client) {
+        deliver::flush_own(self, client);
         if !client.out.is_empty() {
             self.queue_write(client);
         } else if client.has(ClientFlags::CLOSE_AFTER_REPLY) {
@@ -23,19 +24,12 @@ impl Server {
     /// Puts a client on the list of writers.
     #[inline]
     pub fn queue_write(&mut self, client: &mut Client) {
-        if !client.has(ClientFlags::PENDING_WRITE | ClientFlags::WRITE_BLOCKED | ClientFlags::FAKE)
-        {
-            client.flags.insert(ClientFlags::PENDING_WRITE);
-            self.queues.write.push(client.handle);
-        }
+        deliver::queue_write(&mut self.queues, client);
     }
 
     /// Marks a client to be closed at the end of the tick.
     pub fn close_soon(&mut self, client: &mut Client) {
-        if !client.has(ClientFlags::CLOSE_ASAP) {
-            client.flags.insert(ClientFlags::CLOSE_ASAP);
-            self.queues.close.push(client.handle);
-        }
+        deliver::close_soon(&mut self.queues, client);
     }
 
     /// Writes once for every client that has replies.
@@ -60,6 +54,7 @@ impl Server {
         if !client.has(ClientFlags::CLOSE_ASAP) {
             self.write_out(&mut client);
         }
+        self.client_memory.note(&mut client);
         self.clients.put_back(client);
     }
 
@@ -128,36 +123,7 @@ impl Server {
 
     /// Closes a client whose output buffer passed its hard limit, or its soft limit for too long.
     pub fn check_output_limit(&mut self, client: &mut Client) {
-        if client.has(ClientFlags::FAKE | ClientFlags::CLOSE_ASAP | ClientFlags::MASTER) {
-            return;
-        }
-        let class = if client.has(ClientFlags::REPLICA) {
-            1
-        } else if client.has(ClientFlags::PUBSUB) {
-            2
-        } else {
-            0
-        };
-        let limit = self.config.client_output_buffer_limit[class];
-        let held = client.out.pending() as u64;
-        let hard = limit.hard_bytes > 0 && held >= limit.hard_bytes;
-        let soft = limit.soft_bytes > 0 && held >= limit.soft_bytes;
-        let now = self.clock.now_s();
-        let mut too_long = false;
-        if soft {
-            if client.soft_limit_since_s == 0 {
-                client.soft_limit_since_s = now;
-            }
-            too_long = now - client.soft_limit_since_s > limit.soft_seconds as i64;
-        } else {
-            client.soft_limit_since_s = 0;
-        }
-        if hard || too_long {
-            log::warn!(
-                "Client id={} addr={} scheduled to be closed ASAP for overcoming of output buffer limits.",
-                client.id,
-                client.addr()
-            );
+        if deliver::over_limit(&self.config, self.clock.now_s(), client) {
             self.stats.output_buffer_limit_disconnections += 1;
             self.close_soon(client);
         }
@@ -176,6 +142,12 @@ impl Server {
     fn forget(&mut self, client: &mut Client) {
         crate::exec::blocking::unlink(self, client);
         crate::exec::multi::unwatch(self, client);
+        if let Some(own) = client.subs.take() {
+            self.pubsub.forget(client.handle, &own);
+        }
+        crate::server::tracked::disable(self, client);
+        crate::server::monitor::stop(self, client);
+        self.client_memory.forget(client);
         let _ = self.poller.remove_conn(&mut client.conn);
     }
 }

@@ -11,6 +11,7 @@ use crate::exec::command::Command;
 use crate::keyspace::effects::Listening;
 use crate::keyspace::lazyfree::LazyFree;
 use crate::net::listen::ListenError;
+use crate::persist::Persist;
 use crate::sys::{crash, process, signal};
 
 /// Why the server could not start. Display is the line for the log.
@@ -118,6 +119,7 @@ fn start(
     }
     signal::install();
     crash::install(config.crash_log_enabled);
+    crash::log_panics();
     host::fit_maxclients(&mut config).map_err(|()| StartError::Logged)?;
     if config.disable_thp {
         process::disable_huge_pages();
@@ -137,8 +139,15 @@ fn start(
     host::warn_about_backlog(server.config.tcp_backlog);
     server.listen()?;
     log::info!("Server initialized");
+    server.stats.startup_memory = server.used_memory();
     if server.config.jemalloc_bg_thread {
         crate::sys::alloc::set_background_thread(true);
+    }
+    if !server.load_data() {
+        return Err(StartError::Logged);
+    }
+    if server.shutdown.done().is_some() {
+        return Ok(server);
     }
     for kind in server.listener_kinds() {
         log::info!("Ready to accept connections {kind}");
@@ -220,6 +229,10 @@ impl Server {
         let mut server = Server {
             ks: Keyspace::new(config.databases as usize, seed, lazy),
             clients: Clients::new(),
+            client_memory: ClientMemory::default(),
+            pubsub: PubSub::new(),
+            tracking: Tracking::default(),
+            monitors: DenseSet::new(),
             command_stats: vec![CommandStat::default(); registry.len()],
             first_key_at_1: registry
                 .ids()
@@ -229,6 +242,7 @@ impl Server {
             state: ServerState::empty(),
             expired_keys: ExpiredKeys::Delete,
             child_is_saving: false,
+            persist: Persist::new(clock.now_s()),
             poller,
             listeners: Vec::new(),
             queues: Queues::default(),
@@ -242,8 +256,11 @@ impl Server {
             run_id: crate::sys::entropy::random_hex(),
             started_s: clock.now_s(),
             shutdown: shutdown::Shutdown::default(),
+            expiry: expiry::Expiry::default(),
+            eviction: eviction::Eviction::default(),
             cron_loops: 0,
             host: Host::default(),
+            debug: DebugSwitches::default(),
             config,
             config_file,
             clock,
@@ -254,12 +271,17 @@ impl Server {
 
     /// Takes over settings that other rooms keep in a quicker form. Called at start and after CONFIG SET.
     pub fn settings_changed(&mut self) {
+        self.client_limit_changed();
         self.state
             .set(ServerState::MAXMEMORY, self.config.maxmemory > 0);
+        // A lower limit is enforced at once, not by the next command.
+        self.eviction.unfinished = self.config.maxmemory > 0;
+        self.update_disk_error();
         self.ks.fx.listening.set(
             Listening::EVENTS,
             !self.config.notify_keyspace_events.is_empty(),
         );
+        self.client_limit_changed();
     }
 
     /// Opens the listening sockets.
@@ -327,8 +349,10 @@ impl Server {
         log::warn!("Redis is now ready to exit, bye bye...");
     }
 
-    /// Makes room below `maxmemory`; false when that was not possible.
-    pub fn free_memory(&mut self) -> bool {
-        self.used_memory() <= self.config.maxmemory as usize
+    /// Bytes of the tables that hold the keys, the keys themselves not included; an estimate from their number.
+    pub fn keyspace_overhead(&self) -> usize {
+        // Measured at every fill (DESIGN 4): 11.1 to 12.3 bytes per entry.
+        const TABLE_BYTES_PER_KEY: usize = 12;
+        self.ks.total_keys() * TABLE_BYTES_PER_KEY
     }
 }

@@ -37,6 +37,22 @@ pub struct ServerStats {
     pub peak_memory_s: i64,
     /// Resident set as cron last read it, bytes.
     pub rss: usize,
+    /// Memory in use when the server began to listen, bytes.
+    pub startup_memory: usize,
+    /// Logins refused.
+    pub denied_auth: u64,
+    /// Turns of the event loop, and the time they took without waiting, us.
+    pub loops: u64,
+    /// See `loops`.
+    pub loops_us: u64,
+    /// The longest turn, us.
+    pub loop_max_us: u64,
+    /// Turns per second.
+    pub loop_rate: Rate,
+    /// Time cron took, us.
+    pub cron_us: u64,
+    /// Largest input and output buffers seen lately, bytes.
+    pub largest_buffers: [usize; 2],
 }
 
 /// A mean over the last samples of something that grows (`instantaneous_ops_per_sec` and kin).

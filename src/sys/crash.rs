@@ -188,3 +188,18 @@ fn stack_trace(fd: i32) {
         .text(b"\n------ STACK TRACE DONE ------\n")
         .write(fd);
 }
+
+/// Writes to address 0 (DEBUG SEGFAULT).
+pub fn segfault() -> ! {
+    // SAFETY: none: this is meant to crash, and the handler above reports it.
+    unsafe { std::ptr::null_mut::<u8>().write_volatile(1) };
+    std::process::abort()
+}
+
+/// Reports panics of ours in the log, before the abort that follows them.
+pub fn log_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        log::error!("=== ASSERTION FAILED ===");
+        log::error!("==> {info}");
+    }));
+}

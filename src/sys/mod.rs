@@ -8,6 +8,8 @@ pub mod crash;
 #[allow(unsafe_code)]
 pub mod entropy;
 #[allow(unsafe_code)]
+pub mod fork;
+#[allow(unsafe_code)]
 pub mod io;
 #[allow(unsafe_code)]
 pub mod process;

@@ -3,7 +3,7 @@
 //! The title is written over the memory of `argv` and `environ`, which is where `ps` looks; the environment is copied away
 //! first. Nothing here is called before threads exist except where it says so.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
@@ -38,6 +38,12 @@ pub fn set_collation(name: &[u8]) -> bool {
     };
     // SAFETY: a NUL-terminated string; called by the main thread only.
     unsafe { !libc::setlocale(libc::LC_COLLATE, name.as_ptr()).is_null() }
+}
+
+/// Compares two strings as the locale of [`set_collation`] orders them.
+pub fn collate(a: &CStr, b: &CStr) -> std::cmp::Ordering {
+    // SAFETY: both are NUL-terminated, and the locale is set by the main thread, which runs this too.
+    unsafe { libc::strcoll(a.as_ptr(), b.as_ptr()) }.cmp(&0)
 }
 
 static UTC_OFFSET_S: AtomicI32 = AtomicI32::new(0);

@@ -1,5 +1,8 @@
 //! Integration tests: each starts the built server and talks to it from outside. See `harness` for how.
 
+mod blocking;
+mod cross_load;
 mod harness;
 mod protocol;
+mod pubsub;
 mod redis_crate;

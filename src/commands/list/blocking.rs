@@ -7,7 +7,7 @@ use super::multipop::MultiPop;
 use super::{end_of, limits, pop_verb, popped};
 use crate::client::blocked::BlockKind;
 use crate::ds::quicklist::End;
-use crate::exec::blocking::{Unit, deadline, wait_for};
+use crate::exec::blocking::{Unit, deadline, may_wait, wait_for};
 use crate::exec::command::{Command, Group, KeySpec, acl, flags};
 use crate::exec::{Ctx, Flow, Outcome};
 use crate::keyspace::Key;
@@ -67,9 +67,7 @@ fn pop_first(ctx: &mut Ctx<'_>, end: End) -> Outcome {
         }
     }
     let keys = ctx.args.slice(1, last);
-    wait_for(ctx, BlockKind::List, keys, until, |reply| {
-        reply.null_array()
-    })
+    wait_for(ctx, BlockKind::List, keys, until)
 }
 
 fn pop_from(ctx: &mut Ctx<'_>, key: Key<'_>, end: End) -> Result<bool, Error> {
@@ -157,8 +155,13 @@ fn move_or_wait(ctx: &mut Ctx<'_>, from: End, to: End, until: Option<i64>) -> Ou
         }
         return Ok(Flow::Done);
     }
+    if !may_wait(ctx) {
+        // Unlike a wait that came to nothing, which replies no array.
+        ctx.reply().null();
+        return Ok(Flow::Done);
+    }
     let keys = ctx.args.slice(1, 2);
-    wait_for(ctx, BlockKind::List, keys, until, |reply| reply.null())
+    wait_for(ctx, BlockKind::List, keys, until)
 }
 
 /// The row of BLMPOP.
@@ -179,13 +182,11 @@ pub static BLMPOP: Command = Command {
 };
 
 fn blmpop(ctx: &mut Ctx<'_>) -> Outcome {
-    let until = deadline(ctx, 1, Unit::Seconds)?;
     let request = MultiPop::parse(ctx, 2)?;
+    let until = deadline(ctx, 1, Unit::Seconds)?;
     if request.run(ctx)? {
         return Ok(Flow::Done);
     }
     let keys = ctx.args.slice(request.first, request.first + request.keys);
-    wait_for(ctx, BlockKind::List, keys, until, |reply| {
-        reply.null_array()
-    })
+    wait_for(ctx, BlockKind::List, keys, until)
 }

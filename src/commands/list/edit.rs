@@ -33,6 +33,7 @@ fn lset(ctx: &mut Ctx<'_>) -> Outcome {
     let limits = limits(config);
     if let Some(mut list) = db.write_value::<List>(key)? {
         let index = index.ok_or(Error::NotInteger)?;
+        // Compat: upstream cuts the index of a packed list to 32 bits, so that one of 2^32 - 1 means the last element.
         let at = list.index(index).ok_or(Error::IndexOutOfRange)?;
         list.set(at, value, &limits);
     } else {
@@ -152,18 +153,19 @@ fn ltrim(ctx: &mut Ctx<'_>) -> Outcome {
     let key = ctx.key(1);
     let (mut db, mut reply, config) = ctx.parts();
     let limits = limits(config);
-    reply.ok();
     let (removed, emptied) = if let Some(mut list) = db.write_value::<List>(key)? {
         let len = list.len();
         let (from, n) = range(start, stop, len);
         list.trim(from, n, &limits);
         (len - n, list.is_empty())
     } else {
+        reply.ok();
         return Ok(Flow::Done);
     };
     db.modified(key.bytes, N::LIST, "ltrim", removed as i64);
     if emptied {
         db.delete_emptied(key);
     }
+    reply.ok();
     Ok(Flow::Done)
 }

@@ -45,7 +45,7 @@ pub static COMMANDS: &[&Command] = &[
 ];
 
 /// The directives that shape lists, as of now.
-pub(super) fn limits(config: &Config) -> ListLimits {
+pub(in crate::commands) fn limits(config: &Config) -> ListLimits {
     ListLimits {
         fill: Fill::new(config.list_max_listpack_size.into()),
         compress_depth: config.list_compress_depth.min(u16::MAX.into()) as u16,

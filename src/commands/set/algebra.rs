@@ -1,168 +1,20 @@
-//! The algebra of sets: SINTER, SUNION, SDIFF, their STORE forms, SINTERCARD.
-//!
-//! All keys are looked up (and their types checked) first, then the sets are borrowed together. Intersections walk the
-//! smallest set and ask the others, smallest first. Differences choose between asking the other sets for each member of the
-//! first, and taking the others' members out of a copy, by what looks cheaper.
+//! Set algebra: intersections, unions and differences, replied, counted or stored.
 
-use super::{limits, reply_entry};
-use crate::config::Config;
+use super::{limits, reply_member};
 use crate::config::values::NotifyFlags as N;
-use crate::ds::hash::hash;
-use crate::ds::intset::Intset;
-use crate::ds::listpack::{Entry as Member, Listpack};
-use crate::ds::numtext::I64_TEXT_MAX;
+use crate::ds::listpack::Entry;
 use crate::exec::command::{Command, Group, KeySpec, acl, flags};
 use crate::exec::{Ctx, Flow, Outcome};
-use crate::keyspace::{DbView, Entry, Key, Type, ValueRef};
+use crate::keyspace::{DbView, Key, ValueRef};
 use crate::resp::{Args, Error};
 use crate::types::set::{Set, SetLimits};
 
-/// Members whose lookups in the next set are fetched ahead together.
-const AHEAD: usize = 16;
-
-type Source<'a> = Option<ValueRef<'a, Set>>;
-
-/// Looks up every key for reading, then borrows the sets together; None for a missing key.
-fn sources<'a>(db: &'a mut DbView<'_>, keys: Args<'_>) -> Result<Vec<Source<'a>>, Error> {
-    let mut there = Vec::with_capacity(keys.len());
-    let mut wrong = false;
-    for k in keys.iter() {
-        let found = db.read(Key::new(k)).map(|e| e.ty());
-        wrong |= found.is_some_and(|t| t != Type::Set);
-        if wrong {
-            return Err(Error::WrongType);
-        }
-        there.push(found.is_some());
-    }
-    let table = &db.db.keys;
-    let borrow = |(k, there): (&[u8], bool)| {
-        there
-            .then(|| table.find(hash(k), k).and_then(ValueRef::of))
-            .flatten()
-    };
-    Ok(keys.iter().zip(there).map(borrow).collect())
-}
-
-/// Calls `f` for each member that all sets have, until it says stop. Nothing when a set is missing.
-fn intersect(sets: &[Source<'_>], f: &mut dyn FnMut(Member<'_>) -> bool) {
-    let mut sets: Vec<&Set> = match sets.iter().map(|s| s.as_deref()).collect() {
-        Some(all) => all,
-        None => return,
-    };
-    sets.sort_by_key(|s| s.len());
-    let Some((first, others)) = sets.split_first() else {
-        return;
-    };
-    let mut members = first.iter();
-    let mut batch = Vec::with_capacity(AHEAD);
-    loop {
-        batch.clear();
-        batch.extend(members.by_ref().take(AHEAD));
-        if batch.is_empty() {
-            return;
-        }
-        if let Some(Set::Table(_)) = others.first() {
-            others[0].prefetch(&batch);
-        }
-        for m in &batch {
-            if others.iter().all(|s| s.contains_entry(*m)) && !f(*m) {
-                return;
-            }
-        }
-    }
-}
-
-fn intersection(sets: &[Source<'_>], limits: &SetLimits) -> Set {
-    let smallest = sets.iter().flatten().min_by_key(|s| s.len());
-    let mut result = match smallest.map(|s| &**s) {
-        Some(Set::Listpack(_)) => Set::Listpack(Listpack::new()),
-        _ => Set::Intset(Intset::new()),
-    };
-    intersect(sets, &mut |m| {
-        result.add_entry(m, limits);
-        true
-    });
-    result.try_ints(limits);
-    result
-}
-
-fn union(sets: &[Source<'_>], limits: &SetLimits) -> Set {
-    let mut result = Set::Intset(Intset::new());
-    for m in sets.iter().flatten().flat_map(|s| s.iter()) {
-        result.add_entry(m, limits);
-    }
-    result
-}
-
-fn difference(sets: &[Source<'_>], limits: &SetLimits) -> Set {
-    let mut result = Set::Intset(Intset::new());
-    let Some((Some(first), others)) = sets.split_first() else {
-        return result;
-    };
-    let mut others: Vec<&Set> = others.iter().flatten().map(|s| &**s).collect();
-    // Asking costs at most a lookup per member of the first set and other set, often less: it counts half.
-    let asking = first.len().saturating_mul(others.len() + 1) / 2;
-    let taking = first.len() + others.iter().map(|s| s.len()).sum::<usize>();
-    if asking <= taking {
-        // The biggest set is the likeliest to have a member.
-        others.sort_by_key(|s| std::cmp::Reverse(s.len()));
-        for m in first.iter() {
-            if !others.iter().any(|s| s.contains_entry(m)) {
-                result.add_entry(m, limits);
-            }
-        }
-        return result;
-    }
-    first.iter().for_each(|m| {
-        result.add_entry(m, limits);
-    });
-    for m in others.iter().flat_map(|s| s.iter()) {
-        result.remove(m.to_bytes(&mut [0; I64_TEXT_MAX]));
-        if result.is_empty() {
-            break;
-        }
-    }
-    result
-}
-
-/// One of the three operations, making a set.
-type Operation = fn(&[Source<'_>], &SetLimits) -> Set;
-
-fn reply_result(ctx: &mut Ctx<'_>, operation: Operation) -> Outcome {
-    let keys = ctx.args.from(1);
-    let (mut db, mut reply, config) = ctx.parts();
-    let result = operation(&sources(&mut db, keys)?, &limits(config));
-    reply.set(result.len());
-    result.iter().for_each(|m| reply_entry(&mut reply, m));
-    Ok(Flow::Done)
-}
-
-fn store_result(ctx: &mut Ctx<'_>, operation: Operation, event: &'static str) -> Outcome {
-    let (to, keys) = (ctx.key(1), ctx.args.from(2));
-    let (mut db, mut reply, config) = ctx.parts();
-    let result = operation(&sources(&mut db, keys)?, &limits(config));
-    reply.int(store(&mut db, to, result, event, config) as i64);
-    Ok(Flow::Done)
-}
-
-/// Stores a result in the place of whatever was there, or deletes that when the result is empty; the number of members.
-fn store(
-    db: &mut DbView<'_>,
-    to: Key<'_>,
-    set: Set,
-    event: &'static str,
-    config: &Config,
-) -> usize {
-    let n = set.len();
-    if n == 0 {
-        if db.delete(to, config.lazyfree_lazy_server_del) {
-            db.modified(to.bytes, N::GENERIC, "del", 1);
-        }
-        return 0;
-    }
-    db.put(to, Entry::collection(to.bytes, set, None));
-    db.modified(to.bytes, N::SET, event, n as i64);
-    n
+/// What is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Operation {
+    Inter,
+    Union,
+    Diff,
 }
 
 /// The row of SINTER.
@@ -184,17 +36,49 @@ pub static SINTER: Command = Command {
 };
 
 fn sinter(ctx: &mut Ctx<'_>) -> Outcome {
-    let keys = ctx.args.from(1);
-    let (mut db, mut reply, _) = ctx.parts();
-    let sets = sources(&mut db, keys)?;
-    let (at, mut n) = (reply.begin(), 0);
-    intersect(&sets, &mut |m| {
-        reply_entry(&mut reply, m);
-        n += 1;
-        true
-    });
-    reply.end_set(at, n);
-    Ok(Flow::Done)
+    compute(ctx, Operation::Inter)
+}
+
+/// The row of SUNION.
+pub static SUNION: Command = Command {
+    name: "sunion",
+    handler: sunion,
+    arity: -2,
+    flags: flags("readonly"),
+    acl: acl("set"),
+    keys: &[KeySpec::at(1, "RO access").range(-1, 1, 0)],
+    group: Group::Set,
+    since: "1.0.0",
+    complexity: "O(N) where N is the total number of elements in all given sets.",
+    summary: "Shows the members of all sets together.",
+    tips: &["nondeterministic_output_order"],
+    args: "key@0...",
+    ..Command::DEFAULT
+};
+
+fn sunion(ctx: &mut Ctx<'_>) -> Outcome {
+    compute(ctx, Operation::Union)
+}
+
+/// The row of SDIFF.
+pub static SDIFF: Command = Command {
+    name: "sdiff",
+    handler: sdiff,
+    arity: -2,
+    flags: flags("readonly"),
+    acl: acl("set"),
+    keys: &[KeySpec::at(1, "RO access").range(-1, 1, 0)],
+    group: Group::Set,
+    since: "1.0.0",
+    complexity: "O(N) where N is the total number of elements in all given sets.",
+    summary: "Shows the members of the first set that no other has.",
+    tips: &["nondeterministic_output_order"],
+    args: "key@0...",
+    ..Command::DEFAULT
+};
+
+fn sdiff(ctx: &mut Ctx<'_>) -> Outcome {
+    compute(ctx, Operation::Diff)
 }
 
 /// The row of SINTERSTORE.
@@ -218,28 +102,7 @@ pub static SINTERSTORE: Command = Command {
 };
 
 fn sinterstore(ctx: &mut Ctx<'_>) -> Outcome {
-    store_result(ctx, intersection, "sinterstore")
-}
-
-/// The row of SUNION.
-pub static SUNION: Command = Command {
-    name: "sunion",
-    handler: sunion,
-    arity: -2,
-    flags: flags("readonly"),
-    acl: acl("set"),
-    keys: &[KeySpec::at(1, "RO access").range(-1, 1, 0)],
-    group: Group::Set,
-    since: "1.0.0",
-    complexity: "O(N) where N is the total number of elements in all given sets.",
-    summary: "Shows the members of all sets together.",
-    tips: &["nondeterministic_output_order"],
-    args: "key@0...",
-    ..Command::DEFAULT
-};
-
-fn sunion(ctx: &mut Ctx<'_>) -> Outcome {
-    reply_result(ctx, union)
+    store(ctx, Operation::Inter, "sinterstore")
 }
 
 /// The row of SUNIONSTORE.
@@ -262,28 +125,7 @@ pub static SUNIONSTORE: Command = Command {
 };
 
 fn sunionstore(ctx: &mut Ctx<'_>) -> Outcome {
-    store_result(ctx, union, "sunionstore")
-}
-
-/// The row of SDIFF.
-pub static SDIFF: Command = Command {
-    name: "sdiff",
-    handler: sdiff,
-    arity: -2,
-    flags: flags("readonly"),
-    acl: acl("set"),
-    keys: &[KeySpec::at(1, "RO access").range(-1, 1, 0)],
-    group: Group::Set,
-    since: "1.0.0",
-    complexity: "O(N) where N is the total number of elements in all given sets.",
-    summary: "Shows the members of the first set that no other has.",
-    tips: &["nondeterministic_output_order"],
-    args: "key@0...",
-    ..Command::DEFAULT
-};
-
-fn sdiff(ctx: &mut Ctx<'_>) -> Outcome {
-    reply_result(ctx, difference)
+    store(ctx, Operation::Union, "sunionstore")
 }
 
 /// The row of SDIFFSTORE.
@@ -306,7 +148,46 @@ pub static SDIFFSTORE: Command = Command {
 };
 
 fn sdiffstore(ctx: &mut Ctx<'_>) -> Outcome {
-    store_result(ctx, difference, "sdiffstore")
+    store(ctx, Operation::Diff, "sdiffstore")
+}
+
+fn compute(ctx: &mut Ctx<'_>, op: Operation) -> Outcome {
+    let keys = ctx.args.from(1);
+    let limits = limits(&ctx.server.config);
+    let (mut db, mut reply, _) = ctx.parts();
+    let live = look_up(&mut db, keys)?;
+    let sets = borrow(&db, keys, &live);
+    if op != Operation::Inter {
+        let result = evaluate(&sets, op, &limits);
+        reply.set(result.len());
+        result.iter().for_each(|m| reply_member(&mut reply, m));
+        return Ok(Flow::Done);
+    }
+    let at = reply.begin();
+    let mut n = 0;
+    intersect(&sets, usize::MAX, |m| {
+        reply_member(&mut reply, m);
+        n += 1;
+    });
+    reply.end_set(at, n);
+    Ok(Flow::Done)
+}
+
+fn store(ctx: &mut Ctx<'_>, op: Operation, event: &'static str) -> Outcome {
+    let (to, keys) = (ctx.key(1), ctx.args.from(2));
+    let limits = limits(&ctx.server.config);
+    let (mut db, mut reply, _) = ctx.parts();
+    let live = look_up(&mut db, keys)?;
+    let result = evaluate(&borrow(&db, keys, &live), op, &limits);
+    let len = result.len();
+    if len > 0 {
+        db.put(to, crate::keyspace::Entry::collection(to.bytes, result, None));
+        db.modified(to.bytes, N::SET, event, 1);
+    } else if db.delete(to, db.config.lazyfree_lazy_server_del) {
+        db.modified(to.bytes, N::GENERIC, "del", 1);
+    }
+    reply.int(len as i64);
+    Ok(Flow::Done)
 }
 
 /// The row of SINTERCARD.
@@ -327,40 +208,102 @@ pub static SINTERCARD: Command = Command {
 };
 
 fn sintercard(ctx: &mut Ctx<'_>) -> Outcome {
-    let (keys, limit) = sintercard_args(ctx)?;
+    let n = ctx.int(1).ok().filter(|n| *n > 0);
+    let n = n.ok_or(Error::new("ERR numkeys should be greater than 0"))?;
+    if n > ctx.args.len() as i64 - 2 {
+        return Err(Error::new("ERR Number of keys can't be greater than number of args"));
+    }
+    let end = 2 + n as usize;
+    let limit = parse_limit(ctx, end)?;
+    let keys = ctx.args.slice(2, end);
     let (mut db, mut reply, _) = ctx.parts();
-    let sets = sources(&mut db, keys)?;
-    let mut n = 0;
-    intersect(&sets, &mut |_| {
-        n += 1;
-        n != limit
-    });
-    reply.int(n as i64);
+    let live = look_up(&mut db, keys)?;
+    let mut count = 0;
+    intersect(&borrow(&db, keys, &live), limit, |_| count += 1);
+    reply.int(count);
     Ok(Flow::Done)
 }
 
-/// The keys and the limit (0: none).
-fn sintercard_args<'a>(ctx: &Ctx<'a>) -> Result<(Args<'a>, usize), Error> {
-    let n = ctx.int(1).ok().and_then(|n| usize::try_from(n).ok());
-    let Some(n) = n.filter(|n| *n > 0) else {
-        return Err(Error::new("ERR numkeys should be greater than 0"));
-    };
-    if n > ctx.args.len() - 2 {
-        return Err(Error::new(
-            "ERR Number of keys can't be greater than number of args",
-        ));
-    }
-    let (mut limit, mut i) = (0, n + 2);
+/// `LIMIT n` behind the keys; 0 is no limit.
+fn parse_limit(ctx: &Ctx<'_>, mut i: usize) -> Result<usize, Error> {
+    let mut limit = usize::MAX;
     while i < ctx.args.len() {
-        if !ctx.is(i, "LIMIT") || i + 1 == ctx.args.len() {
+        if !ctx.is(i, "LIMIT") || i + 1 >= ctx.args.len() {
             return Err(Error::Syntax);
         }
-        limit = ctx
-            .int(i + 1)
-            .ok()
-            .and_then(|n| usize::try_from(n).ok())
-            .ok_or(Error::new("ERR LIMIT can't be negative"))?;
+        let n = ctx.int(i + 1).ok().and_then(|n| usize::try_from(n).ok());
+        limit = match n.ok_or(Error::new("ERR LIMIT can't be negative"))? {
+            0 => usize::MAX,
+            n => n,
+        };
         i += 2;
     }
-    Ok((ctx.args.slice(2, n + 2), limit))
+    Ok(limit)
+}
+
+/// Looks every key up as a read does (statistics, access clock, expiry) and tells which are there: on a replica an expired key
+/// is not, although it still lies in the table. An error when one holds another type.
+fn look_up(db: &mut DbView<'_>, keys: Args<'_>) -> Result<Vec<bool>, Error> {
+    keys.iter().map(|k| db.read_value::<Set>(Key::new(k)).map(|s| s.is_some())).collect()
+}
+
+/// The sets under the keys, all borrowed at once; None where there is none. `live` is what [`look_up`] found.
+fn borrow<'d>(db: &'d DbView<'_>, keys: Args<'_>, live: &[bool]) -> Vec<Option<ValueRef<'d, Set>>> {
+    let find = |k| db.db.keys.find(crate::ds::hash::hash(k), k).and_then(ValueRef::of);
+    keys.iter().zip(live).map(|(k, live)| if *live { find(k) } else { None }).collect()
+}
+
+fn evaluate(sets: &[Option<ValueRef<'_, Set>>], op: Operation, limits: &SetLimits) -> Set {
+    let mut result = Set::new();
+    let mut buf = [0u8; 20];
+    match op {
+        Operation::Inter => intersect(sets, usize::MAX, |m| {
+            result.add(m.to_bytes(&mut buf), limits);
+        }),
+        Operation::Union => {
+            for m in sets.iter().flatten().flat_map(|s| s.iter()) {
+                result.add(m.to_bytes(&mut buf), limits);
+            }
+        }
+        Operation::Diff => subtract(sets, limits, &mut result),
+    }
+    result
+}
+
+/// Members of all sets, from the smallest on; stops after `limit`.
+fn intersect(sets: &[Option<ValueRef<'_, Set>>], limit: usize, mut found: impl FnMut(Entry<'_>)) {
+    let mut all: Vec<&Set> = sets.iter().flatten().map(|s| &**s).collect();
+    if all.len() < sets.len() {
+        return;
+    }
+    all.sort_by_key(|s| s.len());
+    let Some((smallest, others)) = all.split_first() else { return };
+    let common = smallest.iter().filter(|m| others.iter().all(|s| s.contains_entry(*m)));
+    common.take(limit).for_each(&mut found);
+}
+
+/// Members of the first set that are in none of the others. Either each member is looked up in the others, or the members of
+/// the others are taken out of a copy, whichever is less work (looking up may stop early, hence the factor).
+fn subtract(sets: &[Option<ValueRef<'_, Set>>], limits: &SetLimits, result: &mut Set) {
+    let Some(Some(first)) = sets.first() else { return };
+    let mut others: Vec<&Set> = sets[1..].iter().flatten().map(|s| &**s).collect();
+    let looking_up = first.len() * (others.len() + 1) / 2;
+    let removing = first.len() + others.iter().map(|s| s.len()).sum::<usize>();
+    let mut buf = [0u8; 20];
+    others.sort_by_key(|s| std::cmp::Reverse(s.len()));
+    let by_lookup = looking_up <= removing;
+    for m in first.iter() {
+        if !by_lookup || !others.iter().any(|s| s.contains_entry(m)) {
+            result.add(m.to_bytes(&mut buf), limits);
+        }
+    }
+    if by_lookup {
+        return;
+    }
+    for m in others.iter().flat_map(|s| s.iter()) {
+        result.remove(m.to_bytes(&mut buf));
+        if result.is_empty() {
+            return;
+        }
+    }
 }

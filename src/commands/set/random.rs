@@ -1,17 +1,21 @@
-//! Random members: SPOP, SRANDMEMBER.
-//!
-//! SPOP is propagated as what it took out: SREM in batches, or DEL (UNLINK when big values are freed in the background) when
-//! nothing is left of a call with a count.
+//! Random members: SPOP and SRANDMEMBER.
 
-use super::{limits, removed, reply_entry};
+use super::{limits, reply_member};
+use crate::config::values::NotifyFlags as N;
+use crate::ds::rng::Rng;
 use crate::exec::command::{Command, Group, KeySpec, acl, flags};
 use crate::exec::{Ctx, Flow, Outcome};
 use crate::keyspace::Key;
 use crate::resp::{Error, OwnedArgs};
-use crate::types::set::Set;
+use crate::types::set::{Set, SetLimits};
+use std::collections::HashSet;
 
-/// Members per propagated SREM.
+/// Members removed per propagated SREM.
 const BATCH: usize = 1024;
+/// SPOP of all but a fraction 1/KEEP of the members picks those that stay instead of those that go.
+const KEEP: usize = 5;
+/// SRANDMEMBER of more than 1/PICK of the members removes from a copy instead of picking distinct ones.
+const PICK: usize = 3;
 
 /// The row of SPOP.
 pub static SPOP: Command = Command {
@@ -33,95 +37,111 @@ pub static SPOP: Command = Command {
 
 fn spop(ctx: &mut Ctx<'_>) -> Outcome {
     match ctx.args.len() {
-        2 => spop_one(ctx),
-        3 => match ctx.int(2).map(usize::try_from) {
-            Ok(Ok(n)) => spop_count(ctx, n),
-            _ => Err(Error::new("ERR value is out of range, must be positive")),
-        },
+        2 => pop_one(ctx),
+        3 => pop_many(ctx),
         _ => Err(Error::Syntax),
     }
 }
 
-fn spop_one(ctx: &mut Ctx<'_>) -> Outcome {
+fn pop_one(ctx: &mut Ctx<'_>) -> Outcome {
     let key = ctx.key(1);
-    let mut rng = ctx.server.ks.rng.clone();
     let (mut db, mut reply, _) = ctx.parts();
-    let (mut member, mut emptied) = (None, false);
-    if let Some(mut set) = db.write_value::<Set>(key)? {
-        member = set.pop(&mut rng);
-        emptied = set.is_empty();
-    }
-    *db.rng = rng;
-    let Some(member) = member else {
+    let mut rng = db.rng.clone();
+    let Some(mut set) = db.write_value::<Set>(key)? else {
         reply.null();
         return Ok(Flow::Done);
     };
-    removed(&mut db, key, "spop", 1, emptied);
+    let member = set.random(&mut rng).map(|m| m.to_vec()).unwrap_or_default();
+    set.remove(&member);
+    let emptied = set.is_empty();
+    drop(set);
+    *db.rng = rng;
     reply.bulk(&member);
-    if ctx.propagates() {
-        ctx.propagate_as(vec![OwnedArgs::from_iter([b"SREM", key.bytes, &member])]);
+    db.modified(key.bytes, N::SET, "spop", 1);
+    if emptied {
+        db.delete_emptied(key);
     }
+    // Which member it was is decided here and nowhere else.
+    ctx.propagate_as(vec![OwnedArgs::from_iter([b"SREM".as_slice(), key.bytes, &member])]);
     Ok(Flow::Done)
 }
 
-fn spop_count(ctx: &mut Ctx<'_>, n: usize) -> Outcome {
+fn pop_many(ctx: &mut Ctx<'_>) -> Outcome {
+    let count = ctx.int(2).ok().and_then(|n| usize::try_from(n).ok());
+    let count = count.ok_or(Error::new("ERR value is out of range, must be positive"))?;
     let key = ctx.key(1);
-    let len = ctx.db().write_value::<Set>(key)?.map_or(0, |s| s.len());
-    if n == 0 || len == 0 {
-        ctx.reply().set(0);
-    } else if n >= len {
-        spop_all(ctx, key, len);
-    } else {
-        spop_some(ctx, key, n)?;
+    let limits = limits(&ctx.server.config);
+    let (mut db, mut reply, _) = ctx.parts();
+    let len = db.read_value::<Set>(key)?.map_or(0, |s| s.len());
+    if len == 0 || count == 0 {
+        reply.set(0);
+        return Ok(Flow::Done);
     }
-    Ok(Flow::Done)
-}
-
-fn spop_all(ctx: &mut Ctx<'_>, key: Key<'_>, len: usize) {
-    let (mut db, mut reply, config) = ctx.parts();
-    reply.set(len);
-    if let Some(entry) = db.peek(key)
-        && let Some(set) = entry.value::<Set>()
-    {
-        set.iter().for_each(|m| reply_entry(&mut reply, m));
+    if count >= len {
+        return pop_all(ctx, key);
     }
-    let lazy = config.lazyfree_lazy_server_del;
-    removed(&mut db, key, "spop", len, true);
-    if ctx.propagates() {
-        let verb: &[u8] = if lazy { b"UNLINK" } else { b"DEL" };
-        ctx.propagate_as(vec![OwnedArgs::from_iter([verb, key.bytes])]);
-    }
-}
-
-fn spop_some(ctx: &mut Ctx<'_>, key: Key<'_>, n: usize) -> Result<(), Error> {
-    let propagates = ctx.propagates();
-    let mut rng = ctx.server.ks.rng.clone();
-    let (mut db, mut reply, config) = ctx.parts();
-    let mut commands: Vec<OwnedArgs> = Vec::new();
-    let mut note = |m: &[u8]| {
-        let full = |c: &OwnedArgs| c.len() >= BATCH + 2;
-        if commands.last().is_none_or(full) {
-            commands.push(OwnedArgs::from_iter([b"SREM", key.bytes]));
-        }
-        if let Some(c) = commands.last_mut() {
-            c.push(m);
-        }
-    };
-    reply.set(n);
+    let mut rng = db.rng.clone();
+    let mut popped = Vec::new();
     if let Some(mut set) = db.write_value::<Set>(key)? {
-        set.pop_many(&mut rng, n, &limits(config), &mut |m| {
-            reply.bulk(m);
-            if propagates {
-                note(m);
-            }
-        });
+        popped = take(&mut set, count, &mut rng, &limits);
     }
     *db.rng = rng;
-    removed(&mut db, key, "spop", n, false);
-    if propagates {
-        ctx.propagate_as(commands);
+    reply.set(popped.len());
+    popped.iter().for_each(|m| reply.bulk(m));
+    db.modified(key.bytes, N::SET, "spop", popped.len() as i64);
+    if ctx.propagates() {
+        let srem = |batch: &[Vec<u8>]| {
+            let mut a = OwnedArgs::from_iter([b"SREM".as_slice(), key.bytes]);
+            batch.iter().for_each(|m| a.push(m));
+            a
+        };
+        ctx.propagate_as(popped.chunks(BATCH).map(srem).collect());
     }
-    Ok(())
+    Ok(Flow::Done)
+}
+
+/// The whole set goes: the key is deleted, and that is what is propagated.
+fn pop_all(ctx: &mut Ctx<'_>, key: Key<'_>) -> Outcome {
+    let (mut db, mut reply, config) = ctx.parts();
+    let lazy = config.lazyfree_lazy_server_del;
+    let mut n = 0;
+    if let Some(set) = db.read_value::<Set>(key)? {
+        n = set.len();
+        reply.set(n);
+        set.iter().for_each(|m| reply_member(&mut reply, m));
+    }
+    db.event(N::SET, "spop", key.bytes);
+    db.delete(key, lazy);
+    db.modified(key.bytes, N::GENERIC, "del", n as i64);
+    let verb: &[u8] = if lazy { b"UNLINK" } else { b"DEL" };
+    ctx.propagate_as(vec![OwnedArgs::from_iter([verb, key.bytes])]);
+    Ok(Flow::Done)
+}
+
+/// Takes `count` random members out of a set that has more.
+fn take(set: &mut Set, count: usize, rng: &mut Rng, limits: &SetLimits) -> Vec<Vec<u8>> {
+    let keep = set.len() - count;
+    if keep * KEEP > count {
+        return pick_and_remove(set, count, rng);
+    }
+    let kept = pick_and_remove(set, keep, rng);
+    let gone = set.iter().map(|m| m.to_vec()).collect();
+    let mut rest = kept.first().map_or_else(Set::new, |m| Set::new_for(m, keep, limits));
+    for m in &kept {
+        rest.add(m, limits);
+    }
+    *set = rest;
+    gone
+}
+
+fn pick_and_remove(set: &mut Set, count: usize, rng: &mut Rng) -> Vec<Vec<u8>> {
+    let mut out = Vec::with_capacity(count);
+    while out.len() < count {
+        let Some(m) = set.random(rng).map(|m| m.to_vec()) else { break };
+        set.remove(&m);
+        out.push(m);
+    }
+    out
 }
 
 /// The row of SRANDMEMBER.
@@ -144,53 +164,68 @@ pub static SRANDMEMBER: Command = Command {
 
 fn srandmember(ctx: &mut Ctx<'_>) -> Outcome {
     match ctx.args.len() {
-        2 => srandmember_one(ctx),
-        3 => srandmember_count(ctx),
+        2 => random_one(ctx),
+        3 => random_many(ctx),
         _ => Err(Error::Syntax),
     }
 }
 
-fn srandmember_one(ctx: &mut Ctx<'_>) -> Outcome {
+fn random_one(ctx: &mut Ctx<'_>) -> Outcome {
     let key = ctx.key(1);
-    let mut rng = ctx.server.ks.rng.clone();
     let (mut db, mut reply, _) = ctx.parts();
-    if let Some(set) = db.read_value::<Set>(key)?
-        && let Some(m) = set.random(&mut rng)
-    {
-        reply_entry(&mut reply, m);
-    } else {
-        reply.null();
+    let mut rng = db.rng.clone();
+    match db.read_value::<Set>(key)?.as_ref().and_then(|s| s.random(&mut rng)) {
+        Some(m) => reply_member(&mut reply, m),
+        None => reply.null(),
     }
     *db.rng = rng;
     Ok(Flow::Done)
 }
 
-/// The count of SRANDMEMBER, HRANDFIELD and the like: how many, and whether all must be different.
-pub(crate) fn random_count(ctx: &Ctx<'_>, i: usize) -> Result<(usize, bool), Error> {
-    let n = ctx.int_in(
-        i,
-        -i64::MAX,
-        i64::MAX,
-        "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
-    )?;
-    Ok((n.unsigned_abs() as usize, n >= 0))
-}
-
-fn srandmember_count(ctx: &mut Ctx<'_>) -> Outcome {
-    let (key, (n, distinct)) = (ctx.key(1), random_count(ctx, 2)?);
-    let mut rng = ctx.server.ks.rng.clone();
+fn random_many(ctx: &mut Ctx<'_>) -> Outcome {
+    let range = "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
+    let count = ctx.int_in(2, -i64::MAX, i64::MAX, range)?;
+    let key = ctx.key(1);
     let (mut db, mut reply, _) = ctx.parts();
-    if let Some(set) = db.read_value::<Set>(key)? {
-        if distinct {
-            reply.array(n.min(set.len()));
-            set.random_distinct(&mut rng, n, &mut |m| reply_entry(&mut reply, m));
-        } else {
-            reply.array(n);
-            set.random_repeated(&mut rng, n, &mut |m| reply_entry(&mut reply, m));
+    let mut rng = db.rng.clone();
+    let wanted = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
+    match db.read_value::<Set>(key)? {
+        Some(set) if count < 0 => {
+            reply.array(wanted);
+            for _ in 0..wanted {
+                if let Some(m) = set.random(&mut rng) {
+                    reply_member(&mut reply, m);
+                }
+            }
         }
-    } else {
-        reply.array(0);
+        Some(set) if wanted >= set.len() => {
+            reply.array(set.len());
+            set.iter().for_each(|m| reply_member(&mut reply, m));
+        }
+        Some(set) => {
+            reply.array(wanted);
+            distinct(&set, wanted, &mut rng).iter().for_each(|m| reply.bulk(m));
+        }
+        None => reply.array(0),
     }
     *db.rng = rng;
     Ok(Flow::Done)
+}
+
+/// `count` different members of a set that has more.
+fn distinct(set: &Set, count: usize, rng: &mut Rng) -> Vec<Vec<u8>> {
+    if count * PICK <= set.len() {
+        let mut picked = HashSet::with_capacity(count);
+        while picked.len() < count {
+            picked.extend(set.random(rng).map(|m| m.to_vec()));
+        }
+        return picked.into_iter().collect();
+    }
+    let mut all: Vec<Vec<u8>> = set.iter().map(|m| m.to_vec()).collect();
+    for i in 0..count {
+        let j = i + rng.below(all.len() - i);
+        all.swap(i, j);
+    }
+    all.truncate(count);
+    all
 }

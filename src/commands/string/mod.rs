@@ -2,6 +2,7 @@
 //!
 //! A row, then its function. Options of SET and GETEX are parsed by `options`, counters live in `counter`, ranges in `range`.
 pub mod counter;
+pub mod lcs;
 pub mod options;
 pub mod range;
 
@@ -32,6 +33,7 @@ pub static COMMANDS: &[&Command] = &[
     &counter::INCRBY,
     &counter::DECRBY,
     &counter::INCRBYFLOAT,
+    &lcs::LCS,
     &range::APPEND,
     &range::STRLEN,
     &range::SETRANGE,
@@ -118,7 +120,6 @@ fn set(ctx: &mut Ctx<'_>) -> Outcome {
 fn set_with(ctx: &mut Ctx<'_>, value_at: usize, o: &SetOptions) -> Outcome {
     let key = ctx.key(1);
     let value = new_value(ctx, value_at);
-    let now = ctx.now_ms();
     let (mut db, mut reply, _) = ctx.parts();
     let mark = reply.begin();
     if o.get {
@@ -139,36 +140,25 @@ fn set_with(ctx: &mut Ctx<'_>, value_at: usize, o: &SetOptions) -> Outcome {
         Expiry::At(at) => Some(at),
         Expiry::Persist => None,
     };
-    let past = matches!(o.expiry, Expiry::At(at) if at <= now);
-    if past && db.deletes_expired() {
-        // A time in the past deletes instead of storing something that is gone at once.
-        let there = db.delete(key, db.config.lazyfree_lazy_expire);
-        if there {
-            db.modified(key.bytes, N::GENERIC, "del", 1);
-        }
-    } else {
-        db.set_str(key, &value, expire);
-        db.modified(key.bytes, N::STRING, "set", 1);
-        if matches!(o.expiry, Expiry::At(_)) {
-            db.event(N::GENERIC, "expire", key.bytes);
-        }
+    // A time in the past is stored as any other: the key is gone when it is next looked at.
+    db.set_str(key, &value, expire);
+    db.modified(key.bytes, N::STRING, "set", 1);
+    if matches!(o.expiry, Expiry::At(_)) {
+        db.event(N::GENERIC, "expire", key.bytes);
     }
     if !o.get {
         reply.rewind(mark);
         reply.ok();
     }
-    propagate_set(ctx, value_at, o, past);
+    propagate_set(ctx, value_at, o);
     Ok(Flow::Done)
 }
 
 /// Relative times are propagated as absolute ones, GET and conditions are dropped: they were decided here.
-fn propagate_set(ctx: &mut Ctx<'_>, value_at: usize, o: &SetOptions, past: bool) {
+fn propagate_set(ctx: &mut Ctx<'_>, value_at: usize, o: &SetOptions) {
     let plain = value_at == 2 && !o.get && matches!(o.expiry, Expiry::None | Expiry::Keep);
     if !ctx.propagates() || plain {
         return;
-    }
-    if past {
-        return ctx.propagate_as(vec![OwnedArgs::from_iter([b"DEL".as_slice(), ctx.arg(1)])]);
     }
     let mut a = OwnedArgs::from_iter([b"SET".as_slice(), ctx.arg(1), ctx.arg(value_at)]);
     match o.expiry {
@@ -364,10 +354,11 @@ fn getex(ctx: &mut Ctx<'_>) -> Outcome {
     let expiry = options::parse_getex(ctx)?;
     let (key, now) = (ctx.key(1), ctx.now_ms());
     let (mut db, mut reply, _) = ctx.parts();
-    let had_expire = match db.read_str(key)? {
+    let (expiry, had_expire) = match db.read_str(key)? {
         Some(e) => {
+            let expiry = expiry?;
             reply_str(&mut reply, e.str());
-            e.expire().is_some()
+            (expiry, e.expire().is_some())
         }
         None => {
             reply.null();
@@ -376,9 +367,11 @@ fn getex(ctx: &mut Ctx<'_>) -> Outcome {
     };
     match expiry {
         Expiry::At(at) if at <= now && db.deletes_expired() => {
-            db.delete(key, db.config.lazyfree_lazy_expire);
+            let lazy = db.config.lazyfree_lazy_expire;
+            db.delete(key, lazy);
             db.modified(key.bytes, N::GENERIC, "del", 1);
-            ctx.propagate_as(vec![OwnedArgs::from_iter([b"DEL".as_slice(), ctx.arg(1)])]);
+            let verb: &[u8] = if lazy { b"UNLINK" } else { b"DEL" };
+            ctx.propagate_as(vec![OwnedArgs::from_iter([verb, ctx.arg(1)])]);
         }
         Expiry::At(at) => {
             db.set_expire(key, Some(at));

@@ -56,40 +56,43 @@ impl SetOptions {
     /// Parses the options from argument 3 on.
     pub fn parse(ctx: &Ctx<'_>) -> Result<Self, Error> {
         let mut o = SetOptions::default();
-        let mut i = 3;
+        // Times are looked at when the syntax is known to be right.
+        let (mut i, mut time) = (3, None);
         while i < ctx.args.len() {
-            let fresh = o.expiry == Expiry::None;
-            let free = matches!(o.condition, SetCondition::Always);
-            if ctx.is(i, "NX") && free {
+            let fresh = o.expiry == Expiry::None && time.is_none();
+            if ctx.is(i, "NX") && !matches!(o.condition, SetCondition::Present) {
                 o.condition = SetCondition::Absent;
-            } else if ctx.is(i, "XX") && free {
+            } else if ctx.is(i, "XX") && !matches!(o.condition, SetCondition::Absent) {
                 o.condition = SetCondition::Present;
             } else if ctx.is(i, "GET") {
                 o.get = true;
-            } else if ctx.is(i, "KEEPTTL") && fresh {
+            } else if ctx.is(i, "KEEPTTL") && (fresh || o.expiry == Expiry::Keep) {
                 o.expiry = Expiry::Keep;
             } else if let Some((unit, absolute)) = time_word(ctx, i)
                 && fresh
                 && i + 1 < ctx.args.len()
             {
-                o.expiry = Expiry::At(expire_at(ctx, i + 1, unit, absolute)?);
                 i += 1;
+                time = Some((i, unit, absolute));
             } else {
                 return Err(Error::Syntax);
             }
             i += 1;
         }
+        if let Some((i, unit, absolute)) = time {
+            o.expiry = Expiry::At(expire_at(ctx, i, unit, absolute)?);
+        }
         Ok(o)
     }
 }
 
-/// Parses the options of GETEX.
-pub fn parse_getex(ctx: &Ctx<'_>) -> Result<Expiry, Error> {
+/// Parses the options of GETEX. A wrong time (the inner error) counts only if the key is there.
+pub fn parse_getex(ctx: &Ctx<'_>) -> Result<Result<Expiry, Error>, Error> {
     match ctx.args.len() {
-        2 => Ok(Expiry::None),
-        3 if ctx.is(2, "PERSIST") => Ok(Expiry::Persist),
+        2 => Ok(Ok(Expiry::None)),
+        3 if ctx.is(2, "PERSIST") => Ok(Ok(Expiry::Persist)),
         4 => match time_word(ctx, 2) {
-            Some((unit, absolute)) => Ok(Expiry::At(expire_at(ctx, 3, unit, absolute)?)),
+            Some((unit, absolute)) => Ok(expire_at(ctx, 3, unit, absolute).map(Expiry::At)),
             None => Err(Error::Syntax),
         },
         _ => Err(Error::Syntax),

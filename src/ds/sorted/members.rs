@@ -69,6 +69,14 @@ impl Members {
         Self::default()
     }
 
+    /// No members yet, with room for `n` in the index.
+    pub fn with_capacity(n: usize) -> Self {
+        Members {
+            tree: Tree::default(),
+            index: Table::with_capacity(n),
+        }
+    }
+
     /// Number of members.
     pub fn len(&self) -> usize {
         self.tree.len()

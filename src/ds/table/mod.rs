@@ -365,6 +365,35 @@ impl<T: Item> Table<T> {
         Some(unsafe { Ref::new(hit.word()) })
     }
 
+    /// Calls `f` for every item with hash `h`: one, as a rule, or none.
+    pub fn each_of_hash(&self, h: u64, f: &mut dyn FnMut(&T)) {
+        if self.head == 0 {
+            return;
+        }
+        let segment = self.segment_at(self.index(h));
+        let (pos, t) = (position(h, segment.depth), tag(h));
+        let (mut b, mut left) = (segment.home(pos), segment.n);
+        loop {
+            // SAFETY: `b < n` of a live segment, shared with no writer while `self` is borrowed.
+            let bucket = unsafe { segment.bucket(b) };
+            for slot in Bits(bucket.matches(t)) {
+                let word = bucket.slots[slot];
+                if word >> 48 == pos {
+                    // SAFETY: a tag that is not 0 says the slot is occupied.
+                    let item = unsafe { lend::<T>(word) };
+                    if item.hash() == h {
+                        f(&item);
+                    }
+                }
+            }
+            left -= 1;
+            if bucket.overflow() == 0 || left == 0 {
+                return;
+            }
+            b = segment.after(b);
+        }
+    }
+
     /// Where the item with this key lies; valid until the table is changed.
     #[inline(always)]
     pub fn locate(&self, h: u64, key: &[u8]) -> Option<Place> {
@@ -508,9 +537,15 @@ impl<T: Item> Table<T> {
 
     /// Drops every item and frees all memory.
     pub fn clear(&mut self) {
+        drop(self.take());
+    }
+
+    /// Leaves the table empty and hands out what it held.
+    pub fn take(&mut self) -> Self {
         let paused = self.paused;
-        *self = Self::new();
+        let full = std::mem::take(self);
         self.paused = paused;
+        full
     }
 
     /// While paused (a forked child shares the pages) nothing shrinks or merges, and segments fill further before they grow.

@@ -66,7 +66,12 @@ fn run(
     };
     match check(file, now_ms, out)? {
         Verdict::Ok(_) => Ok(0),
-        Verdict::Damaged(_) => Ok(1),
+        Verdict::Damaged(error) => {
+            if matches!(error.reason, Reason::Corrupt(_) | Reason::StringEncoding(_)) {
+                log::warn!("Terminating server after rdb file reading failure.");
+            }
+            Ok(1)
+        }
     }
 }
 
@@ -255,8 +260,5 @@ fn print_damage<R: Read>(
     }
     print_counts(counts, out)?;
     log::debug!("the damaged record starts at offset {record_at}");
-    if matches!(error.reason, Reason::Corrupt(_) | Reason::StringEncoding(_)) {
-        log::warn!("Terminating server after rdb file reading failure.");
-    }
     Ok(())
 }

@@ -2,8 +2,7 @@
 
 use super::{Field, Hash};
 use crate::ds::listpack::Entry;
-use crate::ds::rng::Rng;
-use crate::types::set::Selection;
+use crate::ds::rng::{Rng, Selection};
 use std::collections::HashSet;
 
 /// Below this share of the fields (one in ...) single draws beat a walk over the table.

@@ -226,6 +226,12 @@ impl Stream {
         self.log.heap_bytes() + self.groups.capacity() * size_of::<usize>() + groups
     }
 
+    /// Allocations that freeing it costs: a node is one, and so is about every run of a pending list.
+    pub fn free_effort(&self) -> usize {
+        let pending: usize = self.groups.iter().map(|g| g.pending_len()).sum();
+        self.log.nodes().len() + self.groups.len() + pending / 64
+    }
+
     /// Panics when an invariant does not hold. For tests.
     pub fn check_invariants(&self) {
         self.log.check_invariants();

@@ -114,6 +114,21 @@ impl<'a> Iterator for Iter<'a> {
     }
 }
 
+impl Clone for ZSet {
+    /// A copy in the same representation (COPY keeps the encoding).
+    fn clone(&self) -> Self {
+        match self {
+            ZSet::Listpack(p) => ZSet::Listpack(p.clone()),
+            ZSet::Tree(t) => {
+                let mut copy = Members::with_capacity(t.len());
+                t.up(0, usize::MAX)
+                    .for_each(|(member, score)| copy.insert_new(member, score));
+                ZSet::Tree(Box::new(copy))
+            }
+        }
+    }
+}
+
 impl ZSet {
     /// An empty set for about `size_hint` members of up to `value_hint` bytes.
     pub fn new(size_hint: usize, value_hint: usize, limits: Limits) -> Self {
@@ -141,6 +156,14 @@ impl ZSet {
         match self {
             ZSet::Listpack(_) => "listpack",
             ZSet::Tree(_) => "skiplist",
+        }
+    }
+
+    /// Allocations that freeing it costs: a packed one is a single block.
+    pub fn free_effort(&self) -> usize {
+        match self {
+            ZSet::Listpack(_) => 1,
+            ZSet::Tree(t) => t.len(),
         }
     }
 

@@ -1,0 +1,140 @@
+//! DEBUG subcommands that change how the server runs, or end it.
+
+use super::{done, number, unknown};
+use crate::config::memory::parse_bytes;
+use crate::ds::numtext::parse_f64;
+use crate::exec::{Ctx, Flow, Outcome, blocking, multi};
+use crate::resp::Error;
+use std::time::Duration;
+
+pub(super) fn sleep(ctx: &mut Ctx<'_>) -> Outcome {
+    let seconds = parse_f64(ctx.arg(2)).unwrap_or(0.0);
+    std::thread::sleep(Duration::try_from_secs_f64(seconds).unwrap_or_default());
+    done(ctx)
+}
+
+pub(super) fn set_active_expire(ctx: &mut Ctx<'_>) -> Outcome {
+    ctx.server.expiry.disabled = number(ctx) == 0;
+    done(ctx)
+}
+
+pub(super) fn pause_cron(ctx: &mut Ctx<'_>) -> Outcome {
+    ctx.server.debug.cron_paused = number(ctx) != 0;
+    done(ctx)
+}
+
+pub(super) fn dict_resizing(ctx: &mut Ctx<'_>) -> Outcome {
+    let paused = number(ctx) == 0;
+    for db in &mut ctx.server.ks.dbs {
+        db.keys.set_resize_paused(paused);
+    }
+    done(ctx)
+}
+
+/// Compat: upstream moves elements of at least this size out of a list's packed nodes. Ours decide by their own rule, which
+/// no client can see; the value is checked and has no effect.
+pub(super) fn packed_threshold(ctx: &mut Ctx<'_>) -> Outcome {
+    match parse_bytes(ctx.arg(2)) {
+        Some(n) if n < 1 << 32 => done(ctx),
+        _ => Err(Error::new(
+            "ERR argument must be a memory value bigger than 1 and smaller than 4gb",
+        )),
+    }
+}
+
+/// Compat: replies have no buffer of fixed size here whose resizing could be steered; accepted without effect.
+pub(super) fn replybuffer(ctx: &mut Ctx<'_>) -> Outcome {
+    if ctx.is(2, "peak-reset-time") || ctx.is(2, "resizing") {
+        return done(ctx);
+    }
+    Err(unknown(ctx))
+}
+
+pub(super) fn log(ctx: &mut Ctx<'_>) -> Outcome {
+    log::warn!("DEBUG LOG: {}", String::from_utf8_lossy(ctx.arg(2)));
+    done(ctx)
+}
+
+pub(super) fn client_eviction(ctx: &mut Ctx<'_>) -> Outcome {
+    if !ctx.server.client_memory.enabled() {
+        return Err(Error::new("ERR maxmemory-clients is disabled."));
+    }
+    let mut text = String::new();
+    for (id, bytes) in ctx.server.client_memory.sizes() {
+        text.push_str(&format!("id={id} bytes={bytes}\n"));
+    }
+    ctx.reply().verbatim("txt", text.as_bytes());
+    Ok(Flow::Done)
+}
+
+pub(super) fn rewrite_all(ctx: &mut Ctx<'_>) -> Outcome {
+    crate::commands::config::rewrite(ctx.server, true)?;
+    done(ctx)
+}
+
+pub(super) fn reload(ctx: &mut Ctx<'_>) -> Outcome {
+    let (mut save, mut flush, mut merge) = (true, true, false);
+    for i in 2..ctx.args.len() {
+        match () {
+            () if ctx.is(i, "nosave") => save = false,
+            () if ctx.is(i, "noflush") => flush = false,
+            () if ctx.is(i, "merge") => merge = true,
+            () => {
+                return Err(Error::new(
+                    "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.",
+                ));
+            }
+        }
+    }
+    if save && !ctx.server.save_now() {
+        return Err(Error::new(
+            "ERR Error trying to save the RDB dump, check server logs.",
+        ));
+    }
+    if flush {
+        for db in 0..ctx.server.ks.dbs.len() as u32 {
+            ctx.server.ks.flush(db, false);
+            multi::touch_all_watched(ctx.server, db);
+        }
+    }
+    let path = ctx.server.config.dbfilename.as_path().to_owned();
+    if !ctx.server.load_rdb(&path, merge).unwrap_or(false) {
+        return Err(Error::new(
+            "ERR Error trying to load the RDB dump, check server logs.",
+        ));
+    }
+    for db in 0..ctx.server.ks.dbs.len() as u32 {
+        blocking::all_keys_changed(ctx.server, db);
+    }
+    log::warn!("DB reloaded by DEBUG RELOAD");
+    done(ctx)
+}
+
+/// There are no append only files to load yet, and that is what it says.
+pub(super) fn loadaof(_: &mut Ctx<'_>) -> Outcome {
+    log::warn!("DEBUG LOADAOF: append only files are not part of this version.");
+    Err(Error::new(
+        "ERR Error trying to load the AOF files, check server logs.",
+    ))
+}
+
+pub(super) fn panic(_: &mut Ctx<'_>) -> Outcome {
+    log::warn!("------------------------------------------------");
+    log::warn!(
+        "Guru Meditation: Panic called by DEBUG PANIC #{}:{}",
+        file!(),
+        line!()
+    );
+    log::warn!("------------------------------------------------");
+    std::process::abort()
+}
+
+pub(super) fn assertion(_: &mut Ctx<'_>) -> Outcome {
+    log::warn!("=== ASSERTION FAILED ===");
+    log::warn!(
+        "==> {}:{} 'DEBUG ASSERT was not called' is not true",
+        file!(),
+        line!()
+    );
+    std::process::abort()
+}

@@ -1,0 +1,201 @@
+//! DEBUG DIGEST and DIGEST-VALUE: data boiled down to 20 bytes, equal for equal data whatever their encoding and order.
+//!
+//! Two operations on a digest: `mix` (order counts) replaces it by SHA-1 of itself xor SHA-1 of the input; `toss` (order does not
+//! count) xors SHA-1 of the input in. The results are upstream's, so that digests of different servers can be compared.
+//! Compat: of a stream the saved form is mixed in, so streams compare equal only with our own.
+
+use super::data::{payload, type_number};
+use crate::ds::listpack::{Entry as PackEntry, Listpack};
+use crate::exec::{Ctx, Flow, Outcome};
+use crate::keyspace::Entry;
+use crate::persist::rdb::dump;
+use crate::persist::rdb::value::{ListNode, RdbValue};
+use sha1::{Digest as _, Sha1};
+
+/// A digest under way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Digest([u8; 20]);
+
+impl Digest {
+    /// In which order things are tossed in does not matter.
+    fn toss(&mut self, bytes: &[u8]) {
+        let hash = Sha1::digest(bytes);
+        for (d, h) in self.0.iter_mut().zip(hash) {
+            *d ^= h;
+        }
+    }
+
+    /// In which order things are mixed in matters.
+    fn mix(&mut self, bytes: &[u8]) {
+        self.toss(bytes);
+        self.0 = Sha1::digest(self.0).into();
+    }
+
+    fn hex(&self) -> String {
+        self.0.iter().map(|b| format!("{b:02x}")).collect()
+    }
+}
+
+pub(super) fn digest(ctx: &mut Ctx<'_>) -> Outcome {
+    let mut all = Digest::default();
+    for db in ctx.server.ks.dbs.iter().filter(|db| !db.is_empty()) {
+        all.mix(&db.id.to_be_bytes());
+        for entry in db.keys.iter() {
+            let mut one = Digest::default();
+            one.mix(crate::ds::table::Item::key(&*entry));
+            add_value(&mut one, &entry);
+            all.toss(&one.0);
+        }
+    }
+    ctx.reply().simple(&all.hex());
+    Ok(Flow::Done)
+}
+
+pub(super) fn digest_value(ctx: &mut Ctx<'_>) -> Outcome {
+    let mut found = Vec::with_capacity(ctx.args.len() - 2);
+    for i in 2..ctx.args.len() {
+        let key = ctx.key(i);
+        let mut digest = Digest::default();
+        if let Some(entry) = ctx.db().peek(key) {
+            add_value(&mut digest, &entry);
+        }
+        found.push(digest);
+    }
+    let mut r = ctx.reply();
+    r.array(found.len());
+    for digest in found {
+        r.simple(&digest.hex());
+    }
+    Ok(Flow::Done)
+}
+
+fn add_value(d: &mut Digest, entry: &Entry) {
+    d.mix(&type_number(entry.ty()).to_be_bytes());
+    let bytes = payload(entry, false);
+    // The saved form is the one form that every encoding has; reading it back gives its elements.
+    match dump::decode(&bytes, false) {
+        Ok(value) => add_elements(d, &value, &bytes),
+        Err(e) => log::warn!("DEBUG DIGEST: a value cannot be read back: {e}"),
+    }
+    if entry.expire().is_some() {
+        d.toss(b"!!expire!!");
+    }
+}
+
+fn add_elements(d: &mut Digest, value: &RdbValue, saved: &[u8]) {
+    match value {
+        RdbValue::Str(text) => d.mix(text),
+        RdbValue::List(nodes) => {
+            for node in nodes {
+                match node {
+                    ListNode::Plain(text) => d.mix(text),
+                    ListNode::Packed(pack) => texts(pack).iter().for_each(|t| d.mix(t)),
+                }
+            }
+        }
+        RdbValue::SetInts(ints) => ints.iter().for_each(|i| d.toss(i.to_string().as_bytes())),
+        RdbValue::SetPacked(pack) => texts(pack).iter().for_each(|t| d.toss(t)),
+        RdbValue::Set(members) => members.iter().for_each(|m| d.toss(m)),
+        RdbValue::HashPacked(pack) => {
+            for pair in texts(pack).chunks_exact(2) {
+                add_field(d, &pair[0], &pair[1], false);
+            }
+        }
+        RdbValue::HashPackedTtl(pack) => {
+            for triple in texts(pack).chunks_exact(3) {
+                add_field(d, &triple[0], &triple[1], triple[2] != b"0");
+            }
+        }
+        RdbValue::Hash(fields) => {
+            for (field, value, expire) in fields {
+                add_field(d, field, value, expire.is_some());
+            }
+        }
+        RdbValue::ZsetPacked(pack) => {
+            for pair in texts(pack).chunks_exact(2) {
+                let score = crate::ds::numtext::parse_f64(&pair[1]).unwrap_or(0.0);
+                add_member(d, &pair[0], score);
+            }
+        }
+        RdbValue::Zset(members) => members.iter().for_each(|(m, s)| add_member(d, m, *s)),
+        RdbValue::Stream(_) => d.mix(saved),
+    }
+}
+
+fn texts(pack: &Listpack) -> Vec<Vec<u8>> {
+    pack.iter()
+        .map(|e| match e {
+            PackEntry::Int(i) => i.to_string().into_bytes(),
+            PackEntry::Bytes(b) => b.to_vec(),
+        })
+        .collect()
+}
+
+fn add_field(d: &mut Digest, field: &[u8], value: &[u8], expires: bool) {
+    let mut one = Digest::default();
+    one.mix(field);
+    one.mix(value);
+    if expires {
+        one.toss(b"!!hexpire!!");
+    }
+    d.toss(&one.0);
+}
+
+fn add_member(d: &mut Digest, member: &[u8], score: f64) {
+    let mut one = Digest::default();
+    one.mix(member);
+    one.mix(&seventeen_digits(score));
+    d.toss(&one.0);
+}
+
+/// A score with 17 significant digits, as C prints it by `%.17g`.
+fn seventeen_digits(score: f64) -> Vec<u8> {
+    if !score.is_finite() {
+        return if score > 0.0 { "inf" } else { "-inf" }.into();
+    }
+    let scientific = format!("{score:.16e}");
+    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let trim = |text: String| match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_string(),
+        false => text,
+    };
+    // %g: plain digits for small exponents, else digits and an exponent of at least two digits.
+    let text = if (-4..17).contains(&exponent) {
+        trim(format!("{score:.*}", (16 - exponent) as usize))
+    } else {
+        let sign = if exponent < 0 { '-' } else { '+' };
+        format!("{}e{sign}{:02}", trim(digits.to_string()), exponent.abs())
+    };
+    text.into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keyspace::entry::NewStr;
+
+    #[test]
+    fn scores_as_c_prints_them() {
+        let show = |v: f64| String::from_utf8(seventeen_digits(v)).unwrap();
+        assert_eq!(show(1.0), "1");
+        assert_eq!(show(-2.5), "-2.5");
+        assert_eq!(show(0.1), "0.10000000000000001");
+        assert_eq!(show(1e17), "1e+17");
+        assert_eq!(show(123456789012345680.0), "1.2345678901234568e+17");
+        assert_eq!(show(0.00001), "1.0000000000000001e-05");
+        assert_eq!(show(f64::NEG_INFINITY), "-inf");
+        assert_eq!(show(0.0), "0");
+    }
+
+    #[test]
+    fn strings_as_8_2_3_digests_them() {
+        let of = |value: &[u8]| {
+            let mut d = Digest::default();
+            add_value(&mut d, &Entry::string(b"k", &NewStr::Copy(value), None));
+            d.hex()
+        };
+        assert_eq!(of(b"5"), "f8c2498ca74cdde7d02de23246736a661485b50e");
+        assert_eq!(of(b"foo"), "b7f507e4e114eaf82bb9a21d385c60ee2545432e");
+    }
+}

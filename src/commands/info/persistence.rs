@@ -1,0 +1,98 @@
+//! The Persistence and Replication sections.
+//!
+//! [`Figures`] is the seam for the rooms that save, load and rewrite: they fill it in `figures`; its default is a server that
+//! never did any of it.
+
+use super::{Around, Lines};
+use crate::server::{Server, ServerState};
+
+/// What the Persistence section tells beside the dirty count. Times are Unix seconds, durations seconds (-1: none).
+struct Figures {
+    loading: bool,
+    cow_bytes: [u64; 2],
+    cow_age_s: i64,
+    fork_percent: f64,
+    keys_processed: u64,
+    keys_total: u64,
+    bgsave_running: bool,
+    last_save_s: i64,
+    last_bgsave_ok: bool,
+    last_bgsave_took_s: i64,
+    bgsave_running_s: i64,
+    saves: u64,
+    last_cow_bytes: u64,
+    loaded: [u64; 2],
+}
+
+fn figures(server: &Server) -> Figures {
+    let p = &server.persist;
+    let child = p.child.as_ref();
+    Figures {
+        loading: server.state.contains(ServerState::LOADING),
+        cow_bytes: child.map_or([0; 2], |c| [c.cow_peak, c.cow]),
+        cow_age_s: child
+            .and_then(|c| c.cow_at)
+            .map_or(0, |at| at.elapsed().as_secs() as i64),
+        fork_percent: child.map_or(0.0, |c| c.keys as f64 * 100.0 / c.keys_total.max(1) as f64),
+        keys_processed: child.map_or(0, |c| c.keys),
+        keys_total: child.map_or(0, |c| c.keys_total),
+        bgsave_running: child.is_some(),
+        last_save_s: p.last_save_s,
+        last_bgsave_ok: p.last_bgsave_ok,
+        last_bgsave_took_s: p.last_bgsave_time_s,
+        bgsave_running_s: child.map_or(-1, |c| server.clock.now_s() - c.started_s),
+        saves: p.rdb_saves,
+        last_cow_bytes: p.rdb_last_cow_size,
+        loaded: [p.last_load_keys_expired, p.last_load_keys_loaded],
+    }
+}
+
+pub(super) fn persistence(l: &mut Lines, a: &Around<'_>) {
+    let f = figures(a.server);
+    let word = |ok: bool| if ok { "ok" } else { "err" };
+    l.put("loading", u8::from(f.loading));
+    l.put("async_loading", 0);
+    l.put("current_cow_peak", f.cow_bytes[0]);
+    l.put("current_cow_size", f.cow_bytes[1]);
+    l.put("current_cow_size_age", f.cow_age_s);
+    l.raw(format_args!("current_fork_perc:{:.2}", f.fork_percent));
+    l.put("current_save_keys_processed", f.keys_processed);
+    l.put("current_save_keys_total", f.keys_total);
+    l.put("rdb_changes_since_last_save", a.server.ks.fx.dirty);
+    l.put("rdb_bgsave_in_progress", u8::from(f.bgsave_running));
+    l.put("rdb_last_save_time", f.last_save_s);
+    l.put("rdb_last_bgsave_status", word(f.last_bgsave_ok));
+    l.put("rdb_last_bgsave_time_sec", f.last_bgsave_took_s);
+    l.put("rdb_current_bgsave_time_sec", f.bgsave_running_s);
+    l.put("rdb_saves", f.saves);
+    l.put("rdb_last_cow_size", f.last_cow_bytes);
+    l.put("rdb_last_load_keys_expired", f.loaded[0]);
+    l.put("rdb_last_load_keys_loaded", f.loaded[1]);
+    l.put("aof_enabled", 0);
+    l.put("aof_rewrite_in_progress", 0);
+    l.put("aof_rewrite_scheduled", 0);
+    l.put("aof_last_rewrite_time_sec", -1);
+    l.put("aof_current_rewrite_time_sec", -1);
+    l.put("aof_last_bgrewrite_status", "ok");
+    l.put("aof_rewrites", 0);
+    l.put("aof_rewrites_consecutive_failures", 0);
+    l.put("aof_last_write_status", "ok");
+    l.put("aof_last_cow_size", 0);
+    l.put("module_fork_in_progress", 0);
+    l.put("module_fork_last_cow_size", 0);
+}
+
+/// A master without replicas: what there is until replication has a room.
+pub(super) fn replication(l: &mut Lines, a: &Around<'_>) {
+    l.put("role", "master");
+    l.put("connected_slaves", 0);
+    l.put("master_failover_state", "no-failover");
+    l.put("master_replid", &a.server.run_id);
+    l.put("master_replid2", "0".repeat(40));
+    l.put("master_repl_offset", 0);
+    l.put("second_repl_offset", -1);
+    l.put("repl_backlog_active", 0);
+    l.put("repl_backlog_size", a.server.config.repl_backlog_size);
+    l.put("repl_backlog_first_byte_offset", 0);
+    l.put("repl_backlog_histlen", 0);
+}

@@ -1,0 +1,212 @@
+//! CONFIG SET taking effect: what a changed directive asks for beyond its field ([`Apply`]), all or nothing.
+//!
+//! The new configuration is in place while the hooks run; each hook sees the old one beside it. When a hook refuses, the old
+//! configuration comes back and the hooks that ran, the refusing one included, run once more under it.
+
+use super::host::{self, OomRole};
+use super::{Server, logging};
+use crate::client::ClientFlags;
+use crate::config::{Apply, Config, Prepared, Reason, SetError};
+use crate::net::Listener;
+use crate::sys::{alloc, process};
+
+impl Server {
+    /// Makes a checked CONFIG SET take effect.
+    pub fn change_settings(&mut self, prepared: Prepared) -> Result<(), SetError> {
+        let Prepared { config, changed } = prepared;
+        let old = std::mem::replace(&mut self.config, config);
+        let mut done: Vec<Apply> = Vec::new();
+        for (row, name) in changed {
+            if row.apply == Apply::None || done.contains(&row.apply) {
+                continue;
+            }
+            done.push(row.apply);
+            if let Err(reason) = self.apply(row.apply, &old) {
+                let refused = std::mem::replace(&mut self.config, old);
+                for again in done {
+                    // The old settings worked before; should one not any more, there is nothing better to go back to.
+                    let _ = self.apply(again, &refused);
+                }
+                return Err(SetError::Failed { name, reason });
+            }
+        }
+        self.settings_changed();
+        Ok(())
+    }
+
+    fn apply(&mut self, what: Apply, before: &Config) -> Result<(), Reason> {
+        match what {
+            Apply::Bind => self
+                .listen_anew()
+                .map_err(|()| Reason::Text("Failed to bind to specified addresses.")),
+            Apply::Port => {
+                let moved = self.listen_anew();
+                self.show_title();
+                moved
+                    .map_err(|()| Reason::Text("Unable to listen on this port. Check server logs."))
+            }
+            Apply::MaxClients => self.check_maxclients(before),
+            Apply::MaxMemory => {
+                self.check_maxmemory();
+                Ok(())
+            }
+            Apply::LogLevel => {
+                logging::set_level(self.config.loglevel);
+                Ok(())
+            }
+            Apply::AppendOnly => self.switch_append_only(),
+            Apply::Dir => self.change_directory(before),
+            Apply::RequirePass => {
+                self.password_changed();
+                Ok(())
+            }
+            Apply::Locale => {
+                if process::set_collation(self.config.locale_collate.as_bytes()) {
+                    Ok(())
+                } else {
+                    Err(Reason::Text("Invalid locale name"))
+                }
+            }
+            Apply::OomScoreAdj => self.write_oom_score(),
+            Apply::ProcTitle => {
+                self.show_title();
+                Ok(())
+            }
+            Apply::JemallocThread => {
+                alloc::set_background_thread(self.config.jemalloc_bg_thread);
+                Ok(())
+            }
+            Apply::Trim => {
+                self.slowlog.trim(self.config.slowlog_max_len as usize);
+                Ok(())
+            }
+            Apply::LatencyTracking => {
+                if !self.config.latency_tracking {
+                    self.command_stats.iter_mut().for_each(|s| s.latency = None);
+                }
+                Ok(())
+            }
+            // Read where they are needed, or their rooms are not there yet.
+            Apply::None
+            | Apply::Hz
+            | Apply::Save
+            | Apply::TlsPort
+            | Apply::Tls
+            | Apply::MaxMemoryClients
+            | Apply::AppendFsync
+            | Apply::ReplBacklogSize
+            | Apply::MinReplicas
+            | Apply::Watchdog
+            | Apply::Cluster => Ok(()),
+        }
+    }
+
+    /// Closes the TCP listeners and opens those the configuration names; why not is logged.
+    fn listen_anew(&mut self) -> Result<(), ()> {
+        let mut kept = Vec::new();
+        for mut l in std::mem::take(&mut self.listeners) {
+            let _ = self.poller.remove_listener(&mut l);
+            if matches!(l, Listener::Unix(..)) {
+                kept.push(l);
+            }
+        }
+        let c = &self.config;
+        let opened = if c.port == 0 {
+            Ok(Vec::new())
+        } else {
+            Listener::bind_all(&c.bind, c.port, c.tcp_backlog)
+        };
+        let (mut listeners, result) = match opened {
+            Ok(l) => (l, Ok(())),
+            Err(_) => (Vec::new(), Err(())),
+        };
+        listeners.append(&mut kept);
+        for (i, l) in listeners.iter_mut().enumerate() {
+            if let Err(e) = self.poller.add_listener(l, i as u32) {
+                log::warn!("Watching a listening socket: {e}");
+            }
+        }
+        // Connections may wait at a socket that was not watched for a moment.
+        self.queues.accept = (0..listeners.len() as u32).collect();
+        self.listeners = listeners;
+        result
+    }
+
+    fn check_maxclients(&self, before: &Config) -> Result<(), Reason> {
+        if self.config.maxclients <= before.maxclients {
+            return Ok(());
+        }
+        host::raise_open_files(self.config.maxclients)
+            .map(|_| ())
+            .map_err(|(limit, _)| {
+                let possible = limit.saturating_sub(host::RESERVED_FDS);
+                Reason::Os(format!(
+                    "The operating system is not able to handle the specified number of clients, try with {possible}"
+                ))
+            })
+    }
+
+    fn check_maxmemory(&mut self) {
+        let (limit, used) = (self.config.maxmemory, self.used_memory());
+        if limit == 0 {
+            return;
+        }
+        if (limit as usize) < used {
+            log::warn!(
+                "WARNING: the new maxmemory value set via CONFIG SET ({limit}) is smaller than the current memory usage ({used}). This will result in key eviction and/or the inability to accept new write commands depending on the maxmemory-policy."
+            );
+        }
+        self.settings_changed();
+        self.free_memory();
+    }
+
+    fn switch_append_only(&mut self) -> Result<(), Reason> {
+        if !self.config.appendonly {
+            return Ok(());
+        }
+        log::warn!("Append only files are not part of this version: appendonly stays off.");
+        Err(Reason::Text("Unable to turn on AOF. Check server logs."))
+    }
+
+    fn change_directory(&self, before: &Config) -> Result<(), Reason> {
+        if self.config.dir == before.dir {
+            return Ok(());
+        }
+        std::env::set_current_dir(self.config.dir.as_path())
+            .map_err(|e| Reason::Os(host::os_text(&e)))
+    }
+
+    /// Without a password everybody is in; a new one asks only those who come later.
+    fn password_changed(&mut self) {
+        if self.config.requirepass.is_empty() {
+            for c in self.clients.iter_mut() {
+                c.flags.remove(ClientFlags::UNAUTHENTICATED);
+            }
+        }
+    }
+
+    fn write_oom_score(&mut self) -> Result<(), Reason> {
+        if self.host.oom.write(&self.config, OomRole::Master) {
+            return Ok(());
+        }
+        Err(Reason::Text(
+            "Failed to set current oom_score_adj. Check server logs.",
+        ))
+    }
+
+    /// CONFIG RESETSTAT: every counter starts again; the memory peak stays.
+    pub fn reset_statistics(&mut self) {
+        let s = &self.stats;
+        self.stats = super::stats::ServerStats {
+            peak_memory: s.peak_memory,
+            peak_memory_s: s.peak_memory_s,
+            rss: s.rss,
+            startup_memory: s.startup_memory,
+            ..Default::default()
+        };
+        self.ks.stats = Default::default();
+        self.ks.lazy.reset_freed();
+        self.errors.clear();
+        self.command_stats.fill_with(Default::default);
+    }
+}

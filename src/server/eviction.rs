@@ -1,0 +1,125 @@
+//! Staying below `maxmemory`: evicting keys until the memory in use fits, for a bounded time.
+//!
+//! Before a command of a client runs, and at the end of turns while there is more to free. How long one go may take follows
+//! `maxmemory-eviction-tenacity` (500 us by default); what is left is done in the next turns, and commands meanwhile run as
+//! upstream lets them. `keyspace::evict` chooses the keys.
+
+use super::{Server, ServerState};
+use crate::config::values::EvictionPolicy;
+use crate::exec::propagate;
+use crate::keyspace::evict::Pool;
+use crate::keyspace::{ExpiredKeys, Key};
+use crate::sys::clock::mono_ns;
+
+/// Evictions between two looks at the clock.
+const BATCH: usize = 16;
+
+/// State of eviction.
+#[derive(Default)]
+pub struct Eviction {
+    pool: Pool,
+    policy: Option<EvictionPolicy>,
+    /// More is to be freed in the next turn.
+    pub unfinished: bool,
+    /// Since when the memory in use has been above the limit, monotonic ns; 0 when it is not.
+    exceeded_since_ns: u64,
+    /// How long it was above in all, ns, the present time not included (INFO `total_eviction_exceeded_time`).
+    pub exceeded_ns: u64,
+}
+
+impl Eviction {
+    /// How long the memory in use has been above the limit now, ns (INFO `current_eviction_exceeded_time`).
+    pub fn exceeded_now_ns(&self, mono_ns: u64) -> u64 {
+        match self.exceeded_since_ns {
+            0 => 0,
+            since => mono_ns.saturating_sub(since),
+        }
+    }
+}
+
+/// Longest time of one go, ns: linear up to tenacity 10 (500 us), then 15 % more for each step, 100 without bound.
+fn time_limit_ns(tenacity: u32) -> u64 {
+    match tenacity {
+        0..=10 => 50_000 * u64::from(tenacity),
+        100.. => u64::MAX,
+        t => (500_000.0 * 1.15f64.powi(t as i32 - 10)) as u64,
+    }
+}
+
+impl Server {
+    /// Bytes in use that count against `maxmemory`.
+    fn counted_memory(&self) -> usize {
+        self.used_memory()
+    }
+
+    /// Makes room below `maxmemory`. False when nothing can be evicted, so that commands that need memory must fail; true also
+    /// when there is more to evict in later turns.
+    pub fn free_memory(&mut self) -> bool {
+        self.eviction.unfinished = false;
+        let limit = self.config.maxmemory as usize;
+        let ignored =
+            self.state.contains(ServerState::REPLICA) && self.config.replica_ignore_maxmemory;
+        if limit == 0 || ignored || self.counted_memory() <= limit {
+            self.note_below_limit();
+            return true;
+        }
+        let start = mono_ns();
+        if self.eviction.exceeded_since_ns == 0 {
+            self.eviction.exceeded_since_ns = start;
+        }
+        if self.eviction.policy != Some(self.config.maxmemory_policy) {
+            self.eviction.policy = Some(self.config.maxmemory_policy);
+            self.eviction.pool.clear();
+        }
+        let deadline = start.saturating_add(time_limit_ns(self.config.maxmemory_eviction_tenacity));
+        let enough = loop {
+            let found = (0..BATCH).all(|_| self.counted_memory() <= limit || self.evict_one());
+            propagate::flush_deletions(self);
+            if self.counted_memory() <= limit {
+                self.note_below_limit();
+                break true;
+            }
+            if !found {
+                // What the freeing thread still holds will be enough, perhaps.
+                let pending = self.ks.lazy.pending() > 0;
+                self.eviction.unfinished = pending;
+                break pending;
+            }
+            if mono_ns() >= deadline {
+                self.eviction.unfinished = true;
+                break true;
+            }
+        };
+        enough
+    }
+
+    fn note_below_limit(&mut self) {
+        let now = mono_ns();
+        self.eviction.exceeded_ns += self.eviction.exceeded_now_ns(now);
+        self.eviction.exceeded_since_ns = 0;
+    }
+
+    /// Evicts one key; false when there is none.
+    fn evict_one(&mut self) -> bool {
+        let now_ms = self.clock.now_ms;
+        let Some(v) = self.eviction.pool.pick(&mut self.ks, &self.config, now_ms) else {
+            return false;
+        };
+        let key = Key {
+            bytes: &v.key,
+            hash: v.hash,
+        };
+        self.ks
+            .view(v.db, &self.config, now_ms, ExpiredKeys::Show, false)
+            .delete_evicted(key);
+        true
+    }
+
+    /// Goes on with what the last go left over.
+    pub fn evict_more(&mut self) {
+        if self.eviction.unfinished {
+            self.free_memory();
+            self.deliver_background_effects();
+        }
+    }
+}

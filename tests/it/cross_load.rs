@@ -1,0 +1,213 @@
+//! RDB files between us and the real servers, both ways: what one wrote the other reads, value for value; and our own restarts,
+//! damaged files and shutdowns. Servers that are not installed are skipped.
+//!
+//! To add a type: commands that fill it in `FILL`, and a question that shows all of it in `contents`.
+
+use super::harness::server::{ours, reference_named};
+use super::harness::{Reply, Server};
+use std::fs;
+use std::path::Path;
+
+/// Fills every type that exists, in every encoding. All servers must answer without an error.
+const FILL: &[&str] = &[
+    "SET int 123456",
+    "SET negative -9223372036854775808",
+    "SET text hello",
+    "SET soon value PX 1000000000",
+    "SETRANGE holes 3000 end",
+    "RPUSH small a b 3 -70000 5.5",
+    "ZADD ranks 1 a 2.5 b -inf low inf high",
+    "SELECT 9",
+    "SET elsewhere 1",
+    "SELECT 0",
+];
+
+fn fill(server: &Server) {
+    let mut conn = server.conn();
+    for line in FILL {
+        assert_eq!(conn.cmd(line).error_text(), None, "{line}");
+    }
+    for i in 0..3000 {
+        conn.call(&[
+            "RPUSH",
+            "long",
+            &format!("element {i} {}", "x".repeat(i % 50)),
+        ]);
+        conn.call(&[
+            "ZADD",
+            "tree",
+            &format!("{}", f64::from(i as u32) / 8.0),
+            &format!("m{i}"),
+        ]);
+    }
+    conn.call(&["RPUSH", "plain", &"y".repeat(70_000), "short"]);
+    conn.call(&["SET", "big", &"z".repeat(200_000)]);
+}
+
+/// Everything a client can see of what `fill` made.
+fn contents(server: &Server) -> Vec<Reply> {
+    let mut conn = server.conn();
+    [
+        "DBSIZE",
+        "GET int",
+        "GET negative",
+        "GET text",
+        "GET soon",
+        "PEXPIRETIME soon",
+        "GET holes",
+        "GET big",
+        "LRANGE small 0 -1",
+        "LRANGE long 0 -1",
+        "LRANGE plain 0 -1",
+        "ZRANGE ranks 0 -1 WITHSCORES",
+        "ZRANGE tree 0 -1 WITHSCORES",
+        "OBJECT ENCODING int",
+        "OBJECT ENCODING long",
+        "OBJECT ENCODING tree",
+        "OBJECT ENCODING ranks",
+        "SELECT 9",
+        "GET elsewhere",
+    ]
+    .map(|line| conn.cmd(line))
+    .to_vec()
+}
+
+/// Starts `reader` on a copy of what `writer` saved and compares.
+fn passes(writer: &Path, reader: &Path) {
+    let from = Server::start_binary(writer, &[]);
+    fill(&from);
+    assert_eq!(from.conn().cmd("SAVE"), Reply::simple("OK"));
+    let mut to = Server::start_binary(reader, &[]);
+    fs::copy(from.dir().join("dump.rdb"), to.dir().join("dump.rdb")).expect("a copy");
+    to.restart();
+    for (i, (a, b)) in contents(&from).iter().zip(contents(&to)).enumerate() {
+        // Not assert_eq: some of these are megabytes.
+        assert!(
+            *a == b,
+            "answer {i}: {} to {}",
+            writer.display(),
+            reader.display()
+        );
+    }
+}
+
+fn both_ways(name: &str) {
+    if let Some(theirs) = reference_named(name) {
+        passes(&theirs, &ours());
+        passes(&ours(), &theirs);
+    }
+}
+
+#[test]
+fn redis_7_0() {
+    both_ways("redis-server");
+}
+
+#[test]
+fn redis_8_2() {
+    both_ways("redis-8.2.3");
+}
+
+#[test]
+fn valkey_9_1() {
+    both_ways("valkey-9.1.2");
+}
+
+#[test]
+fn a_background_save_survives_a_kill() {
+    let mut server = Server::start(&[]);
+    fill(&server);
+    let before = contents(&server);
+    let mut conn = server.conn();
+    assert_eq!(
+        conn.cmd("BGSAVE"),
+        Reply::simple("Background saving started")
+    );
+    server.wait_log("Background saving terminated with success");
+    assert!(conn.cmd("LASTSAVE").error_text().is_none());
+    server.restart();
+    assert_eq!(contents(&server), before);
+    let left: Vec<_> = fs::read_dir(server.dir())
+        .expect("the folder")
+        .flatten()
+        .collect();
+    assert!(
+        !left
+            .iter()
+            .any(|f| f.file_name().to_string_lossy().starts_with("temp-")),
+        "{left:?}"
+    );
+}
+
+#[test]
+fn a_damaged_file_is_refused() {
+    let mut server = Server::start(&[]);
+    server.log_on_failure = false;
+    fill(&server);
+    server.conn().cmd("SAVE");
+    let path = server.dir().join("dump.rdb");
+    let mut bytes = fs::read(&path).expect("the file");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0xFF;
+    fs::write(&path, &bytes).expect("written");
+    server.kill();
+    let status = std::process::Command::new(ours())
+        .args(["--port", "0", "--unixsocket", "s"])
+        .current_dir(server.dir())
+        .output()
+        .expect("it runs");
+    let log = String::from_utf8_lossy(&status.stdout);
+    assert_eq!(status.status.code(), Some(1), "{log}");
+    assert_eq!(
+        log.matches("Terminating server after rdb file reading failure.")
+            .count(),
+        1,
+        "{log}"
+    );
+    assert!(log.contains("--- RDB ERROR DETECTED ---"), "{log}");
+}
+
+#[test]
+fn a_shutdown_saves_what_it_should() {
+    let mut server = Server::start(&[]);
+    server.conn().cmd("SET k v");
+    assert_eq!(server.terminate(), Some(0));
+    assert!(
+        !server.dir().join("dump.rdb").exists(),
+        "no save points, no file"
+    );
+    server.restart();
+    server.conn().cmd("SET k v");
+    server.conn().write(b"SHUTDOWN SAVE\r\n").expect("sent");
+    assert_eq!(server.wait_exit(), Some(0));
+    server.restart();
+    assert_eq!(server.conn().cmd("GET k"), Reply::bulk("v"));
+}
+
+#[test]
+fn dump_and_restore_between_servers() {
+    let Some(theirs) = reference_named("redis-8.2.3") else {
+        return;
+    };
+    // The format leaves it to the writer how well it compresses; without compression payloads are equal to the byte.
+    let plain = ["--rdbcompression", "no"];
+    let (a, b) = (Server::start(&plain), Server::start_binary(&theirs, &plain));
+    fill(&a);
+    fill(&b);
+    let (mut ours, mut theirs) = (a.conn(), b.conn());
+    for key in [
+        "int", "negative", "text", "big", "small", "long", "plain", "ranks",
+    ] {
+        let (x, y) = (ours.call(&["DUMP", key]), theirs.call(&["DUMP", key]));
+        assert!(x == y, "{key}");
+        let payload = y.bytes().expect("a payload").to_vec();
+        let restore = [&b"RESTORE"[..], key.as_bytes(), b"0", &payload];
+        assert_eq!(
+            ours.call(&restore).error_text().as_deref(),
+            Some("BUSYKEY Target key name already exists.")
+        );
+        let replace = [&restore[..], &[&b"REPLACE"[..]]].concat();
+        assert_eq!(ours.call(&replace), Reply::simple("OK"), "{key}");
+        assert!(ours.call(&["DUMP", key]) == y, "{key} again");
+    }
+}

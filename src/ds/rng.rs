@@ -24,3 +24,33 @@ impl Rng {
         ((u128::from(self.next_u64()) * n as u128) >> 64) as usize
     }
 }
+
+/// Selection sampling: whether each of a known number of elements, in turn, is among those chosen. Every subset of the wanted
+/// size has the same chance, in one pass and without memory.
+pub struct Selection<'r> {
+    rng: &'r mut Rng,
+    wanted: usize,
+    left: usize,
+}
+
+impl<'r> Selection<'r> {
+    /// Chooses `wanted` of `len` elements.
+    pub fn new(rng: &'r mut Rng, wanted: usize, len: usize) -> Self {
+        Selection {
+            rng,
+            wanted,
+            left: len,
+        }
+    }
+}
+
+impl Iterator for Selection<'_> {
+    type Item = bool;
+    #[inline]
+    fn next(&mut self) -> Option<bool> {
+        let chosen = self.rng.below(self.left) < self.wanted;
+        self.left = self.left.checked_sub(1)?;
+        self.wanted -= usize::from(chosen);
+        Some(chosen)
+    }
+}

@@ -4,6 +4,7 @@ use super::entry::Entry;
 use crate::ds::intset::Intset;
 use crate::ds::listpack::Listpack;
 use crate::ds::thin::ThinBuf;
+use crate::types::hash::Hash;
 use crate::types::list::List;
 use crate::types::set::Set;
 use crate::types::stream::Stream;
@@ -212,6 +213,7 @@ macro_rules! value {
 }
 
 value!(List, Listpack = Listpack, Quicklist = Quicklist);
+value!(Hash, Listpack = Listpack, ListpackEx = ListpackEx, Table = Hashtable);
 value!(Set, Intset = Intset, Listpack = Listpack, Table = Hashtable);
 value!(ZSet, Listpack = Listpack, Tree = Skiplist);
 
@@ -283,10 +285,10 @@ pub(super) unsafe fn drop_word(ty: Type, enc: Encoding, word: u64) {
         match ty {
             Type::String => drop(Arc::from_raw(word as *const Vec<u8>)),
             Type::List => drop(List::from_word(enc, word)),
+            Type::Hash => drop(Hash::from_word(enc, word)),
             Type::Set => drop(Set::from_word(enc, word)),
             Type::Stream => drop(Box::<Stream>::from_word(enc, word)),
             Type::ZSet => drop(ZSet::from_word(enc, word)),
-            other => unreachable!("no value of type {} exists yet", other.name()),
         }
     }
 }
@@ -313,10 +315,10 @@ pub(super) unsafe fn clone_word(ty: Type, enc: Encoding, word: u64) -> u64 {
                 word
             }
             Type::List => copy::<List>(enc, word),
+            Type::Hash => copy::<Hash>(enc, word),
             Type::Set => copy::<Set>(enc, word),
             Type::Stream => copy::<Box<Stream>>(enc, word),
             Type::ZSet => copy::<ZSet>(enc, word),
-            other => unreachable!("no value of type {} exists yet", other.name()),
         }
     }
 }
@@ -325,6 +327,7 @@ pub(super) unsafe fn clone_word(ty: Type, enc: Encoding, word: u64) -> u64 {
 pub(super) fn free_effort(e: &Entry) -> usize {
     match e.ty() {
         Type::List => e.value::<List>().map_or(1, |l| l.free_effort()),
+        Type::Hash => e.value::<Hash>().map_or(1, |h| h.free_effort()),
         Type::Set => e.value::<Set>().map_or(1, |s| s.free_effort()),
         Type::Stream => e.value::<Box<Stream>>().map_or(1, |s| s.free_effort()),
         Type::ZSet => e.value::<ZSet>().map_or(1, |z| z.free_effort()),

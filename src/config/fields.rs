@@ -448,3 +448,14 @@ config! {
     /// `sentinel` lines of a Sentinel's configuration: the words after `sentinel`, checked by the Sentinel room.
     sentinel: Vec<Vec<Text>> = Vec::new(),
 }
+
+impl Config {
+    /// Whether the release named by `redis-compat-version` is older than this one: what changed its form then is told in the
+    /// old form.
+    pub fn compat_before(&self, major: u32, minor: u32) -> bool {
+        let version = self.redis_compat_version.to_str_lossy();
+        let mut parts = version.split('.').map(|p| p.parse::<u32>().unwrap_or(u32::MAX));
+        let named = (parts.next().unwrap_or(u32::MAX), parts.next().unwrap_or(0));
+        named < (major, minor)
+    }
+}

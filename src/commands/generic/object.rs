@@ -201,7 +201,7 @@ fn object_refcount(ctx: &mut Ctx<'_>) -> Outcome {
 /// quicklist of one node, and a small set of texts a hash table.
 pub fn reported_encoding(e: &Entry, config: &Config) -> &'static str {
     let name = e.encoding().name();
-    if e.encoding() != Encoding::Listpack || !before_7_2(config) {
+    if e.encoding() != Encoding::Listpack || !config.compat_before(7, 2) {
         return name;
     }
     match e.ty() {
@@ -209,10 +209,4 @@ pub fn reported_encoding(e: &Entry, config: &Config) -> &'static str {
         Type::Set => "hashtable",
         _ => name,
     }
-}
-
-fn before_7_2(config: &Config) -> bool {
-    let version = config.redis_compat_version.to_str_lossy();
-    let mut parts = version.split('.').map(|p| p.parse::<u32>().unwrap_or(u32::MAX));
-    (parts.next().unwrap_or(u32::MAX), parts.next().unwrap_or(0)) < (7, 2)
 }

@@ -3,8 +3,8 @@
 //! A client that waits runs the same command again when a key may serve it, with ids in place of `$` and `+`: what was the end
 //! of the stream when it asked stays its starting point.
 //!
-//! Compat: a waiting XREADGROUP whose key goes gets the UNBLOCKED error of 7.0, whose suite asks for it; 8.2.3 replies what the
-//! command would get if it came now (NOGROUP or WRONGTYPE).
+//! A waiting XREADGROUP whose key goes is replied what the command would get if it came now (NOGROUP or WRONGTYPE); before 7.2
+//! (`redis-compat-version`) that was an error of its own.
 
 use super::deliver::{self, Delivery};
 use super::range::reply_range;
@@ -158,7 +158,8 @@ fn resolve(ctx: &mut Ctx<'_>, r: &Request<'_>, n: usize) -> Result<From, Error> 
     let key = ctx.key(r.keys_at + n);
     let id_at = r.keys_at + r.streams + n;
     let text = ctx.arg(id_at);
-    let woken = r.group.is_some() && was_woken(ctx);
+    let old_form = ctx.server.config.compat_before(7, 2);
+    let woken = old_form && r.group.is_some() && was_woken(ctx);
     let mut db = ctx.db();
     if woken && db.peek(key).is_none_or(|e| e.ty() != Type::Stream) {
         return Err(Error::new("UNBLOCKED the stream key no longer exists"));

@@ -305,15 +305,20 @@ impl<'a> DbView<'a> {
     /// Like [`DbView::add`] for an entry that keeps its access clock.
     #[inline]
     fn add_moved(&mut self, key: Key<'_>, entry: Entry) {
+        self.add_quietly(key, entry);
+        if self.fx.listening != Listening::empty() {
+            self.wake(key.bytes);
+            self.event(NotifyFlags::NEW, "new", key.bytes);
+        }
+    }
+
+    #[inline(always)]
+    fn add_quietly(&mut self, key: Key<'_>, entry: Entry) {
         let expire = entry.expire();
         self.db
             .keys
             .insert_marked(key.hash, entry, expire.is_some());
         self.db.expires.changed(key.hash, None, expire, self.now_ms);
-        if self.fx.listening != Listening::empty() {
-            self.wake(key.bytes);
-            self.event(NotifyFlags::NEW, "new", key.bytes);
-        }
     }
 
     /// Sets a string, whatever the key held, and its expire (Unix ms). Returns true when the key was there before.
@@ -362,7 +367,7 @@ impl<'a> DbView<'a> {
         true
     }
 
-    /// Puts `entry` under its key, whatever was there (RESTORE, STORE results). Returns the type of what was replaced.
+    /// Puts `entry` under its key, whatever was there (RESTORE). Returns the type of what was replaced.
     pub fn put(&mut self, key: Key<'_>, mut entry: Entry) -> Option<Type> {
         entry.set_clock(self.new_clock());
         self.put_moved(key, entry)
@@ -377,6 +382,22 @@ impl<'a> DbView<'a> {
         }
         self.add_moved(key, entry);
         ty
+    }
+
+    /// Puts the result of a STORE command under its key. Unlike [`DbView::put`] it tells of what it overwrites, and that before
+    /// the command's own event; only a key that was not there is a new one.
+    pub fn store(&mut self, key: Key<'_>, mut entry: Entry) {
+        let Some(old) = self.take(key) else {
+            return self.add(key, entry);
+        };
+        let (was, new) = (old.ty(), entry.ty());
+        free(self.lazy, old, self.config.lazyfree_lazy_server_del);
+        entry.set_clock(self.new_clock());
+        self.add_quietly(key, entry);
+        if self.fx.listening != Listening::empty() {
+            self.wake(key.bytes);
+            self.overwritten(key, Some(was), new);
+        }
     }
 
     /// Emits the events of a value that took the place of one of type `old`: after the event that tells how.

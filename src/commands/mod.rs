@@ -9,6 +9,7 @@ pub mod dump;
 #[cfg(test)]
 mod facts;
 pub mod generic;
+pub mod hash;
 pub mod hyperloglog;
 pub mod info;
 pub mod introspect;
@@ -35,6 +36,7 @@ pub fn all() -> Vec<&'static Command> {
         string::COMMANDS,
         list::COMMANDS,
         set::COMMANDS,
+        hash::COMMANDS,
         stream::COMMANDS,
         sort::COMMANDS,
         client::COMMANDS,

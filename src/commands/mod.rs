@@ -9,6 +9,7 @@ pub mod dump;
 #[cfg(test)]
 mod facts;
 pub mod generic;
+pub mod geo;
 pub mod hash;
 pub mod hyperloglog;
 pub mod info;
@@ -54,6 +55,7 @@ pub fn all() -> Vec<&'static Command> {
         zset::COMMANDS,
         bitmap::COMMANDS,
         hyperloglog::COMMANDS,
+        geo::COMMANDS,
     ];
     families.concat()
 }

@@ -98,6 +98,11 @@ pub fn may_wait(ctx: &Ctx<'_>) -> bool {
     !ctx.client.has(NEVER) && !ctx.server.blocking.last_try
 }
 
+/// Whether the command of `ctx` waited and runs again because a key it waits for changed.
+pub fn was_woken(ctx: &Ctx<'_>) -> bool {
+    ctx.server.blocking.serving
+}
+
 /// Waits for one of `keys` until `deadline_ms`; then, or at once where waiting is not allowed, the reply is a null array.
 pub fn wait_for(
     ctx: &mut Ctx<'_>,

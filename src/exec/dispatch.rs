@@ -24,11 +24,14 @@ pub fn dispatch(
             .resolve(&args)
             .map_err(|e| Error::Bytes(server.registry.describe(e, &args))),
     };
-    let id = match found.and_then(|id| arity(server.registry.row(id), args).map(|()| id)) {
+    let id = match found {
         Ok(id) => id,
         Err(e) => return reject(server, client, None, &e),
     };
     let command = server.registry.row(id);
+    if let Err(e) = arity(command, args) {
+        return reject(server, client, Some(id), &e);
+    }
     client.last_command = Some(id);
     let special = !server.state.is_empty() || client.has(ClientFlags::SPECIAL);
     let mut ctx = Ctx {

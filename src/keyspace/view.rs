@@ -307,7 +307,9 @@ impl<'a> DbView<'a> {
     fn add_moved(&mut self, key: Key<'_>, entry: Entry) {
         let expire = entry.expire();
         self.db.fields.entered(&entry);
-        self.db.keys.insert_marked(key.hash, entry, expire.is_some());
+        self.db
+            .keys
+            .insert_marked(key.hash, entry, expire.is_some());
         self.db.expires.changed(key.hash, None, expire, self.now_ms);
         if self.fx.listening != Listening::empty() {
             self.wake(key.bytes);

@@ -6,6 +6,8 @@
 //!
 //! Invariant: what `build` returns is never empty; duplicate elements are errors at the offset where they were found.
 
+mod stream;
+
 use super::rdb::save::{NodeRef, set_packed_type};
 use super::rdb::{Encoder, EntryMeta, ListNode, RdbError, RdbType, Reason, Text, Value};
 use crate::config::Config;
@@ -15,6 +17,7 @@ use crate::ds::quicklist::{End, Fill, NodeBytes, Quicklist};
 use crate::keyspace::{Entry, NewStr, StrRef, Type};
 use crate::types::list::{List, ListLimits};
 use crate::types::set::{Set, SetLimits};
+use crate::types::stream::Stream;
 use crate::types::zset::{self, AddFlags, Added, ZSet};
 use std::io::{self, Read, Write};
 
@@ -90,6 +93,10 @@ fn put_value<W: Write>(out: &mut Encoder<W>, head: &Head<'_>, entry: &Entry) -> 
         Type::List => put_list(out, head, entry),
         Type::Set => put_set(out, head, entry),
         Type::ZSet => put_zset(out, head, entry),
+        Type::Stream => {
+            let stream = entry.value::<Box<Stream>>().ok_or_else(wrong_type)?;
+            stream::put(out, head, &stream)
+        }
         other => Err(io::Error::other(format!(
             "no values of type {} exist yet",
             other.name()
@@ -198,9 +205,13 @@ pub fn build<R: Read>(
             let expected = usize::try_from(elements.remaining()).unwrap_or(usize::MAX);
             let mut set = None;
             while let Some(element) = elements.next()? {
-                let set = set.get_or_insert_with(|| Set::new_for(element.member, expected, &limits.set));
+                let set =
+                    set.get_or_insert_with(|| Set::new_for(element.member, expected, &limits.set));
                 if !set.add(element.member, &limits.set) {
-                    return Err(RdbError::new(0, Reason::Corrupt("Duplicate set members detected")));
+                    return Err(RdbError::new(
+                        0,
+                        Reason::Corrupt("Duplicate set members detected"),
+                    ));
                 }
             }
             match set {
@@ -231,6 +242,9 @@ pub fn build<R: Read>(
             }
             Entry::collection(key, zset, expire_ms)
         }
+        Value::Stream(parts) => {
+            Entry::collection(key, Box::new(stream::of_value(*parts)?), expire_ms)
+        }
         Value::Empty => return Ok(None),
         Value::Module(name) => return Err(RdbError::new(0, Reason::Module(name))),
         _ => {
@@ -259,14 +273,21 @@ fn set_of_ints(ints: Intset, limits: &Limits) -> Set {
 /// A listpack as it is, or as a table when it exceeds the present limits.
 fn set_of_pack(pack: Listpack, limits: &Limits) -> Result<Set, RdbError> {
     let mut buf = [0; 20];
-    let longest = pack.iter().map(|m| m.to_bytes(&mut buf).len()).max().unwrap_or(0);
+    let longest = pack
+        .iter()
+        .map(|m| m.to_bytes(&mut buf).len())
+        .max()
+        .unwrap_or(0);
     if pack.len() <= limits.set.max_entries && longest <= limits.set.max_value {
         return Ok(Set::Listpack(pack));
     }
     let mut set = Set::new_for(b"", usize::MAX, &limits.set);
     for m in pack.iter() {
         if !set.add(m.to_bytes(&mut buf), &limits.set) {
-            return Err(RdbError::new(0, Reason::Corrupt("Duplicate set members detected")));
+            return Err(RdbError::new(
+                0,
+                Reason::Corrupt("Duplicate set members detected"),
+            ));
         }
     }
     Ok(set)

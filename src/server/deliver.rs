@@ -142,6 +142,9 @@ pub fn close_soon(queues: &mut Queues, client: &mut Client) {
     }
 }
 
+/// What a client that did not log in may leave unread, bytes: it must not be able to fill memory with error replies.
+const UNAUTHENTICATED_REPLIES_MAX: u64 = 1024;
+
 /// Whether a client's output passed its hard limit, or its soft limit for too long (`client-output-buffer-limit`); says so in
 /// the log.
 #[inline]
@@ -158,7 +161,8 @@ pub fn over_limit(config: &Config, now_s: i64, client: &mut Client) -> bool {
     };
     let limit = config.client_output_buffer_limit[class];
     let held = client.out.pending() as u64;
-    let hard = limit.hard_bytes > 0 && held >= limit.hard_bytes;
+    let stranger = client.has(ClientFlags::UNAUTHENTICATED) && held > UNAUTHENTICATED_REPLIES_MAX;
+    let hard = limit.hard_bytes > 0 && held >= limit.hard_bytes || stranger;
     let soft = limit.soft_bytes > 0 && held >= limit.soft_bytes;
     let mut too_long = false;
     if soft {

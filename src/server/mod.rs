@@ -162,21 +162,12 @@ pub struct Queues {
 }
 
 /// What DEBUG switches on and off.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct DebugSwitches {
-    /// The active expiry cycle runs.
-    pub active_expire: bool,
     /// Cron does nothing.
     pub cron_paused: bool,
-}
-
-impl Default for DebugSwitches {
-    fn default() -> Self {
-        DebugSwitches {
-            active_expire: true,
-            cron_paused: false,
-        }
-    }
+    /// RESTORE does not look at the checksum.
+    pub skip_checksum: bool,
 }
 
 impl Server {

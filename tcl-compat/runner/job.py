@@ -6,6 +6,7 @@ file starts is found again by its working directory or by a marker in its enviro
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,8 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import suite
 
 MARKER = "REDSTART_TCL_STAGE"
 OURS = ("redis-server", "redis-check-rdb", "redis-check-aof", "redis-sentinel")
@@ -69,7 +72,23 @@ def stage(settings, root, number):
     for name, target in targets.items():
         (source / name).symlink_to(target)
         (source / RENAMED[name]).symlink_to(target)
+    if is_redstart(settings.binary):
+        as_release(source / "redis-server", settings.binary, suite.version_of(settings.tree))
     return where
+
+
+def is_redstart(binary):
+    """Whether the server under test is ours: only ours knows the directive redis-compat-version."""
+    told = subprocess.run([str(binary), "--version"], capture_output=True, text=True, check=False).stdout
+    return "redstart=" in told
+
+
+def as_release(path, binary, version):
+    """Makes `path` start the binary as the release that the suite belongs to: an older suite expects the older names of
+    encodings, which is what a user of that release sets redis-compat-version for."""
+    path.unlink()
+    path.write_text(f'#!/bin/bash\nexec -a "$0" {shlex.quote(str(binary))} "$@" --redis-compat-version {version}\n')
+    path.chmod(0o755)
 
 
 def processes_in(where):

@@ -67,13 +67,24 @@ impl IntType {
         }
         match overflow {
             Overflow::Wrap => Some(self.value(value as u64)),
-            // As upstream, whose subtraction wraps around here: replicas of both kinds must keep the same bytes.
-            Overflow::Sat if self.signed && self.max() - value > i128::from(i64::MAX) => {
-                Some(self.max() as i64)
-            }
             Overflow::Sat => Some(value.clamp(self.min(), self.max()) as i64),
             Overflow::Fail => None,
         }
+    }
+}
+
+impl IntType {
+    /// [`IntType::fit`] for SET: a signed type too narrow for a hugely negative number saturates upwards. Upstream's subtraction
+    /// wraps around there, and replicas of both kinds must keep the same bytes.
+    fn fit_set(self, value: i128, overflow: Overflow) -> Option<i64> {
+        if overflow == Overflow::Sat
+            && self.signed
+            && self.max() - value > i128::from(i64::MAX)
+            && self.bits < 64
+        {
+            return Some(self.max() as i64);
+        }
+        self.fit(value, overflow)
     }
 }
 
@@ -152,13 +163,20 @@ fn parse(ctx: &Ctx<'_>) -> Result<Vec<Op>, Error> {
     Ok(ops)
 }
 
-/// Runs an operation that may write: replies, and tells whether it wrote (the same value counts, too).
-fn run(op: &Op, bytes: &mut [u8], reply: &mut Reply<'_>) -> bool {
+/// How many operations wrote, and how many of them wrote another value than before.
+#[derive(Debug, Clone, Copy, Default)]
+struct Writes {
+    all: i64,
+    changes: i64,
+}
+
+/// Runs an operation that may write, and replies.
+fn run(op: &Op, bytes: &mut [u8], reply: &mut Reply<'_>, writes: &mut Writes) {
     let old = op.ty.value(get_bits(bytes, op.at, op.ty.bits));
     let (new, shown) = match op.what {
         What::Get => {
             reply.int(old);
-            return false;
+            return;
         }
         What::Set(value, overflow) => {
             // A negative number for an unsigned integer counts as a huge one.
@@ -166,7 +184,7 @@ fn run(op: &Op, bytes: &mut [u8], reply: &mut Reply<'_>) -> bool {
                 true => i128::from(value),
                 false => i128::from(value as u64),
             };
-            (op.ty.fit(wide, overflow), Some(old))
+            (op.ty.fit_set(wide, overflow), Some(old))
         }
         What::IncrBy(by, overflow) => {
             let new = op.ty.fit(i128::from(old) + i128::from(by), overflow);
@@ -175,11 +193,12 @@ fn run(op: &Op, bytes: &mut [u8], reply: &mut Reply<'_>) -> bool {
     };
     let Some(new) = new else {
         reply.null();
-        return false;
+        return;
     };
     reply.int(shown.unwrap_or(old));
     set_bits(bytes, op.at, op.ty.bits, new as u64);
-    true
+    writes.all += 1;
+    writes.changes += i64::from(new != old);
 }
 
 /// The row of BITFIELD.
@@ -241,20 +260,22 @@ fn run_all(ctx: &mut Ctx<'_>, ops: &[Op]) -> Outcome {
     };
     let key = ctx.key(1);
     let (mut db, mut reply, _) = ctx.parts();
-    let mark = reply.begin();
+    let (mark, len) = (reply.begin(), end.div_ceil(8) as usize);
     reply.array(ops.len());
-    let ran = with_room(&mut db, key, end.div_ceil(8) as usize, |bytes| {
+    let mut writes = Writes::default();
+    let ran = with_room(&mut db, key, len, |bytes| {
         ops.iter()
-            .map(|op| i64::from(run(op, bytes, &mut reply)))
-            .sum()
+            .for_each(|op| run(op, bytes, &mut reply, &mut writes));
     });
-    let changes: i64 = match ran {
-        Ok((_, n)) => n.unwrap_or(0),
+    let grew = match ran {
+        Ok((old_len, _)) => old_len.is_none_or(|n| n < len),
         Err(e) => {
             reply.rewind(mark);
             return Err(e);
         }
     };
+    // In a string that grew every write counts.
+    let changes = if grew { writes.all } else { writes.changes };
     if changes > 0 {
         db.modified(key.bytes, N::STRING, "setbit", changes);
     }

@@ -22,16 +22,19 @@ impl Part {
             return Err(Error::Syntax);
         }
         let start = if n > i { ctx.int(i)? } else { 0 };
-        let end = if n > i + 1 {
-            Some(ctx.int(i + 1)?)
-        } else {
-            None
-        };
+        if end_first && n > i + 1 {
+            ctx.int(i + 1)?;
+        }
         let in_bits = match n > i + 2 {
             false => false,
             true if ctx.is(i + 2, "BIT") => true,
             true if ctx.is(i + 2, "BYTE") => false,
             true => return Err(Error::Syntax),
+        };
+        let end = if n > i + 1 {
+            Some(ctx.int(i + 1)?)
+        } else {
+            None
         };
         Ok(Part {
             start,

@@ -1,6 +1,7 @@
 //! DEBUG subcommands that change how the server runs, or end it.
 
 use super::{done, number, unknown};
+use crate::ds::quicklist::set_plain_threshold;
 use crate::config::memory::parse_bytes;
 use crate::ds::numtext::parse_f64;
 use crate::exec::{Ctx, Flow, Outcome, blocking, multi};
@@ -18,6 +19,12 @@ pub(super) fn set_active_expire(ctx: &mut Ctx<'_>) -> Outcome {
     done(ctx)
 }
 
+/// RESTORE takes payloads whose checksum is wrong: what damaged payloads do beyond that can be tested then.
+pub(super) fn skip_checksum(ctx: &mut Ctx<'_>) -> Outcome {
+    ctx.server.debug.skip_checksum = number(ctx) != 0;
+    done(ctx)
+}
+
 pub(super) fn pause_cron(ctx: &mut Ctx<'_>) -> Outcome {
     ctx.server.debug.cron_paused = number(ctx) != 0;
     done(ctx)
@@ -31,11 +38,11 @@ pub(super) fn dict_resizing(ctx: &mut Ctx<'_>) -> Outcome {
     done(ctx)
 }
 
-/// Compat: upstream moves elements of at least this size out of a list's packed nodes. Ours decide by their own rule, which
-/// no client can see; the value is checked and has no effect.
+/// From which size on an element of a list gets a node of its own; 0 is the default rule.
 pub(super) fn packed_threshold(ctx: &mut Ctx<'_>) -> Outcome {
-    match parse_bytes(ctx.arg(2)) {
-        Some(n) if n < 1 << 32 => done(ctx),
+    let bytes = parse_bytes(ctx.arg(2)).and_then(|n| usize::try_from(n).ok());
+    match bytes {
+        Some(n) if set_plain_threshold(n) => done(ctx),
         _ => Err(Error::new(
             "ERR argument must be a memory value bigger than 1 and smaller than 4gb",
         )),
@@ -86,10 +93,13 @@ pub(super) fn reload(ctx: &mut Ctx<'_>) -> Outcome {
             }
         }
     }
+    const FAILED: Error = Error::new("ERR Error trying to load the RDB dump, check server logs.");
+    // A load within a load would mix two files.
+    if ctx.server.persist.loading.is_some() {
+        return Err(FAILED);
+    }
     if save && !ctx.server.save_now() {
-        return Err(Error::new(
-            "ERR Error trying to save the RDB dump, check server logs.",
-        ));
+        return Err(Error::new("ERR"));
     }
     if flush {
         for db in 0..ctx.server.ks.dbs.len() as u32 {
@@ -99,9 +109,7 @@ pub(super) fn reload(ctx: &mut Ctx<'_>) -> Outcome {
     }
     let path = ctx.server.config.dbfilename.as_path().to_owned();
     if !ctx.server.load_rdb(&path, merge).unwrap_or(false) {
-        return Err(Error::new(
-            "ERR Error trying to load the RDB dump, check server logs.",
-        ));
+        return Err(FAILED);
     }
     for db in 0..ctx.server.ks.dbs.len() as u32 {
         blocking::all_keys_changed(ctx.server, db);

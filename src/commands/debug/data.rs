@@ -1,6 +1,7 @@
 //! DEBUG subcommands that look at data or make some.
 
 use super::done;
+use crate::commands::generic::object::reported_encoding;
 use crate::ds::numtext::parse_i64;
 use crate::exec::{Ctx, Flow, Outcome};
 use crate::keyspace::entry::NewStr;
@@ -27,7 +28,7 @@ pub(super) fn object(ctx: &mut Ctx<'_>) -> Outcome {
     let entry: &Entry = &entry;
     reply.simple(&format!(
         "Value at:{entry:p} refcount:1 encoding:{} serializedlength:{serialized} lru:{} lru_seconds_idle:{}",
-        entry.encoding().name(),
+        reported_encoding(entry, config),
         entry.clock(),
         idle_seconds(entry.clock(), now_ms),
     ));

@@ -31,6 +31,7 @@ static SUBCOMMANDS: &[Sub] = &[
     Sub("sleep", 3..=3, control::sleep),
     Sub("object", 3..=4, data::object),
     Sub("set-active-expire", 3..=3, control::set_active_expire),
+    Sub("set-skip-checksum-validation", 3..=3, control::skip_checksum),
     Sub(
         "quicklist-packed-threshold",
         3..=3,
@@ -148,6 +149,8 @@ fn help(ctx: &mut Ctx<'_>) -> Outcome {
         "    Tell the lengths of a key and its string.",
         "SET-ACTIVE-EXPIRE <0|1>",
         "    Delete expired keys on our own account, or do not.",
+        "SET-SKIP-CHECKSUM-VALIDATION <0|1>",
+        "    Let RESTORE take payloads with a wrong checksum, or do not.",
         "SLEEP <seconds>",
         "    Stand still.",
         "HELP",

@@ -2,7 +2,8 @@
 
 use crate::exec::command::{Command, KeySpec, acl, flags};
 use crate::exec::{Ctx, Flow, Outcome};
-use crate::keyspace::{Entry, lru};
+use crate::config::Config;
+use crate::keyspace::{Encoding, Entry, Type, lru};
 use crate::resp::{Error, Reply};
 
 /// The row of TYPE.
@@ -109,8 +110,8 @@ pub static OBJECT_ENCODING: Command = Command {
 };
 
 fn object_encoding(ctx: &mut Ctx<'_>) -> Outcome {
-    inspect(ctx, |e, _, reply, _| {
-        reply.bulk(e.encoding().name().as_bytes());
+    inspect(ctx, |e, _, reply, config| {
+        reply.bulk(reported_encoding(e, config).as_bytes());
         Ok(())
     })
 }
@@ -194,4 +195,24 @@ fn object_refcount(ctx: &mut Ctx<'_>) -> Outcome {
         reply.int(1);
         Ok(())
     })
+}
+
+/// The encoding under the name that the release named by `redis-compat-version` has for it: before 7.2 a small list was a
+/// quicklist of one node, and a small set of texts a hash table.
+pub fn reported_encoding(e: &Entry, config: &Config) -> &'static str {
+    let name = e.encoding().name();
+    if e.encoding() != Encoding::Listpack || !before_7_2(config) {
+        return name;
+    }
+    match e.ty() {
+        Type::List => "quicklist",
+        Type::Set => "hashtable",
+        _ => name,
+    }
+}
+
+fn before_7_2(config: &Config) -> bool {
+    let version = config.redis_compat_version.to_str_lossy();
+    let mut parts = version.split('.').map(|p| p.parse::<u32>().unwrap_or(u32::MAX));
+    (parts.next().unwrap_or(u32::MAX), parts.next().unwrap_or(0)) < (7, 2)
 }

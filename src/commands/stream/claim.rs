@@ -216,7 +216,7 @@ fn parse_autoclaim(ctx: &Ctx<'_>) -> Result<(ClaimOptions, StreamId, u64), Error
             const WRONG: &str = "ERR COUNT must be > 0";
             count = ctx.int(i + 1).map_err(|_| WRONG)?;
             // Upstream's other bound: sixteen bytes of each must be countable.
-            if count < 1 || count > i64::MAX / 16 {
+            if !(1..=i64::MAX / 16).contains(&count) {
                 return Err(Error::new(WRONG));
             }
             i += 2;

@@ -2,6 +2,9 @@
 //!
 //! A client that waits runs the same command again when a key may serve it, with ids in place of `$` and `+`: what was the end
 //! of the stream when it asked stays its starting point.
+//!
+//! Compat: a waiting XREADGROUP whose key goes gets the UNBLOCKED error of 7.0, whose suite asks for it; 8.2.3 replies what the
+//! command would get if it came now (NOGROUP or WRONGTYPE).
 
 use super::deliver::{self, Delivery};
 use super::range::reply_range;
@@ -9,10 +12,10 @@ use super::{Value, id_arg};
 use crate::client::blocked::{BlockKind, OnTimeout};
 use crate::config::values::NotifyFlags as N;
 use crate::ds::stream::StreamId;
-use crate::exec::blocking::{Unit, deadline, may_wait};
+use crate::exec::blocking::{Unit, deadline, may_wait, was_woken};
 use crate::exec::command::{Command, Group, KeySpec, acl, flags};
 use crate::exec::{BlockOn, Ctx, Flow, Outcome};
-use crate::keyspace::Key;
+use crate::keyspace::{Key, Type};
 use crate::resp::{Error, OwnedArgs};
 use crate::types::stream::Log;
 
@@ -155,7 +158,11 @@ fn resolve(ctx: &mut Ctx<'_>, r: &Request<'_>, n: usize) -> Result<From, Error> 
     let key = ctx.key(r.keys_at + n);
     let id_at = r.keys_at + r.streams + n;
     let text = ctx.arg(id_at);
+    let woken = r.group.is_some() && was_woken(ctx);
     let mut db = ctx.db();
+    if woken && db.peek(key).is_none_or(|e| e.ty() != Type::Stream) {
+        return Err(Error::new("UNBLOCKED the stream key no longer exists"));
+    }
     let stream = db.read_value::<Value>(key)?;
     if let Some((group, _)) = r.group
         && stream.as_ref().is_none_or(|s| s.group(group).is_none())

@@ -62,11 +62,13 @@ fn zincrby(ctx: &mut Ctx<'_>) -> Outcome {
 
 /// The words before the pairs of ZADD.
 #[derive(Default, Clone, Copy)]
-struct AddOptions {
-    flags: AddFlags,
-    changed: bool,
+pub(in crate::commands) struct AddOptions {
+    /// NX, XX, GT, LT, INCR
+    pub flags: AddFlags,
+    /// CH: reply the number of changed members, too.
+    pub changed: bool,
     /// The argument of the first score.
-    first: usize,
+    pub first: usize,
 }
 
 impl AddOptions {
@@ -134,7 +136,17 @@ fn add(ctx: &mut Ctx<'_>, o: AddOptions) -> Outcome {
     for (i, s) in scores.iter_mut().enumerate() {
         *s = parse_f64(pairs.at(2 * i)).ok_or(Error::NotFloat)?;
     }
-    let members = |i: usize| pairs.at(2 * i + 1);
+    apply(ctx, o, scores, |i| pairs.at(2 * i + 1))
+}
+
+/// Adds the `i`-th member with the `i`-th score, as ZADD does, and replies. No score is NaN.
+pub(in crate::commands) fn apply<'a>(
+    ctx: &mut Ctx<'_>,
+    o: AddOptions,
+    scores: &[f64],
+    members: impl Fn(usize) -> &'a [u8],
+) -> Outcome {
+    let n = scores.len();
     let longest = (0..n).map(|i| members(i).len()).max().unwrap_or(0);
     let key = ctx.key(1);
     let (mut db, mut reply, config) = ctx.parts();
@@ -147,7 +159,10 @@ fn add(ctx: &mut Ctx<'_>, o: AddOptions) -> Outcome {
         return Ok(Flow::Done);
     }
     let mut zset = db.write_or_create(key, |_| ZSet::new(n, longest, limits))?;
-    zset.convert_for(n, longest, limits);
+    if n > limits.max_entries {
+        // As upstream: so many pairs make a tree, even if they name few members.
+        zset.to_tree();
+    }
     let (mut added, mut updated) = (0, 0);
     let mut score = None;
     let mut failed = None;

@@ -7,7 +7,7 @@
 //! Order, so that bytes equal upstream's: sorted sets that are not packed go from the highest to the lowest; a list is its
 //! nodes as they are; groups, consumers and pending entries ascend.
 use super::format::{NODE_PACKED, NODE_PLAIN, RdbType};
-use super::stream::{Id, StreamConsumer, StreamGroup, StreamValue};
+use super::stream::{Id, StreamGroup, StreamValue};
 use super::value::{ListNode, RdbValue, entry_u64};
 use super::writer::Encoder;
 use crate::ds::listpack::Listpack;
@@ -184,11 +184,17 @@ impl<W: Write> Encoder<W> {
     }
 
     /// One consumer; the number of its pending ids comes next, then the ids raw.
-    pub fn put_consumer(&mut self, consumer: &StreamConsumer, ty: RdbType) -> io::Result<()> {
-        self.put_string(&consumer.name)?;
-        self.put_i64_le(consumer.seen_ms)?;
+    pub fn put_consumer(
+        &mut self,
+        name: &[u8],
+        seen_ms: i64,
+        active_ms: i64,
+        ty: RdbType,
+    ) -> io::Result<()> {
+        self.put_string(name)?;
+        self.put_i64_le(seen_ms)?;
         if ty == RdbType::Stream3 {
-            self.put_i64_le(consumer.active_ms)
+            self.put_i64_le(active_ms)
         } else {
             Ok(())
         }
@@ -202,7 +208,7 @@ impl<W: Write> Encoder<W> {
         }
         self.put_len(group.consumers.len() as u64)?;
         for (index, consumer) in group.consumers.iter().enumerate() {
-            self.put_consumer(consumer, ty)?;
+            self.put_consumer(&consumer.name, consumer.seen_ms, consumer.active_ms, ty)?;
             let own = || {
                 group
                     .pending

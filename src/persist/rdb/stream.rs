@@ -14,7 +14,7 @@
 //! `flags, ms - first ms, seq - first seq, [field count and names interleaved with] values, back count`; flag 1 = deleted,
 //! flag 2 = the node's own fields, so names are left out. Back count = entries of the record before it.
 //!
-//! Invariant after decoding: nodes and entries ascend strictly, every consumer's pending id is pending in its group exactly once
+//! Invariant after decoding: nodes and the live entries of each ascend strictly, every consumer's pending id is pending in its group exactly once
 //! and every pending entry of the group has one consumer.
 use super::error::RdbError;
 use super::source::Source;
@@ -316,10 +316,11 @@ impl<'a> Records<'a> {
 
     fn record(&mut self) -> Option<Record> {
         let flags = next_int(&mut self.entries)?;
+        // Differences wrap around: ids use all 64 bits.
         let ms = self
             .first
             .0
-            .checked_add_signed(next_int(&mut self.entries)?)?;
+            .wrapping_add_signed(next_int(&mut self.entries)?);
         let seq = self
             .first
             .1
@@ -359,11 +360,15 @@ fn count_live(node: &Listpack, first: Id) -> Option<u64> {
     while records.left > 0 {
         records.left -= 1;
         let record = records.record()?;
+        // A deleted entry may stand out of order: an old server's XSETID could go back behind one.
+        if record.deleted {
+            continue;
+        }
         if last.is_some_and(|last| record.id <= last) {
             return None;
         }
         last = Some(record.id);
-        found += u64::from(!record.deleted);
+        found += 1;
     }
     (found == live && records.entries.next().is_none()).then_some(live)
 }

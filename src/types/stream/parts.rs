@@ -57,6 +57,11 @@ impl Builder {
     /// Adds the node `key` with its listpack.
     pub fn push_node(&mut self, key: StreamId, blob: &[u8]) -> Result<(), BadStream> {
         let pack = Listpack::from_bytes_validated(blob, self.deep).map_err(BadStream::Listpack)?;
+        self.push_pack(key, pack)
+    }
+
+    /// Adds the node `key` with a listpack that is sound already.
+    pub fn push_pack(&mut self, key: StreamId, pack: Listpack) -> Result<(), BadStream> {
         if self.log.nodes.back().is_some_and(|n| n.key >= key) {
             return Err(BadStream::What("node keys out of order"));
         }

@@ -10,6 +10,7 @@ pub mod dump;
 mod facts;
 pub mod generic;
 pub mod geo;
+pub mod hash;
 pub mod hyperloglog;
 pub mod info;
 pub mod introspect;
@@ -36,6 +37,7 @@ pub fn all() -> Vec<&'static Command> {
         string::COMMANDS,
         list::COMMANDS,
         set::COMMANDS,
+        hash::COMMANDS,
         stream::COMMANDS,
         sort::COMMANDS,
         client::COMMANDS,

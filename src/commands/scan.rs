@@ -87,7 +87,7 @@ impl<'a> ScanOptions<'a> {
 }
 
 /// A cursor as text: a number below 2^64; blanks before it, a plus sign and leading zeros are allowed, as upstream reads it.
-fn cursor(text: &[u8]) -> Result<u64, Error> {
+pub fn cursor(text: &[u8]) -> Result<u64, Error> {
     let digits = text.trim_ascii_start();
     let digits = digits.strip_prefix(b"+").unwrap_or(digits);
     std::str::from_utf8(digits)

@@ -3,6 +3,7 @@
 use super::effects::Effects;
 use super::entry::Entry;
 use super::expire::Expires;
+use super::fields::FieldTimes;
 use super::lazyfree::LazyFree;
 use super::waiting::{Waiters, Watchers};
 use crate::ds::rng::Rng;
@@ -26,6 +27,8 @@ pub struct Db {
     pub avg_ttl_ms: i64,
     /// Finds the keys whose time has come.
     pub expires: Expires,
+    /// Finds the hashes with fields whose time has come.
+    pub fields: FieldTimes,
 }
 
 impl Db {
@@ -38,6 +41,7 @@ impl Db {
             blocked: KeyMap::default(),
             avg_ttl_ms: 0,
             expires: Expires::default(),
+            fields: FieldTimes::default(),
         }
     }
 

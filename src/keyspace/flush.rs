@@ -15,6 +15,7 @@ impl Keyspace {
         let old = db.keys.take();
         db.avg_ttl_ms = 0;
         db.expires.clear();
+        db.fields.clear();
         let removed = old.len();
         if in_background {
             self.lazy.free(Garbage::Table(old));
@@ -36,6 +37,7 @@ impl Keyspace {
         swap(&mut a.keys, &mut b.keys);
         swap(&mut a.avg_ttl_ms, &mut b.avg_ttl_ms);
         swap(&mut a.expires, &mut b.expires);
+        swap(&mut a.fields, &mut b.fields);
     }
 }
 

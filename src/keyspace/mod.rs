@@ -10,6 +10,7 @@ pub mod entry;
 pub mod events;
 pub mod evict;
 pub mod expire;
+pub mod fields;
 pub mod flush;
 pub mod lazyfree;
 pub mod lru;

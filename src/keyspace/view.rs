@@ -315,6 +315,7 @@ impl<'a> DbView<'a> {
     #[inline(always)]
     fn add_quietly(&mut self, key: Key<'_>, entry: Entry) {
         let expire = entry.expire();
+        self.db.fields.entered(&entry);
         self.db
             .keys
             .insert_marked(key.hash, entry, expire.is_some());
@@ -341,19 +342,23 @@ impl<'a> DbView<'a> {
             self.at(slot).clock()
         };
         let (lazy, in_background) = (self.lazy, self.config.lazyfree_lazy_server_del);
+        let mut replaced = None;
         let mut e = self.at_mut(slot);
         if ty == Type::String {
             e.set_string(value, expire);
         } else {
             let new = Entry::string(key.bytes, value, expire);
-            let old = e.replace(new);
-            free(lazy, old, in_background);
+            replaced = Some(e.replace(new));
         }
         e.set_clock(clock);
         if old_expire.is_some() != expire.is_some() {
             e.set_mark(expire.is_some());
         }
         drop(e);
+        if let Some(old) = replaced {
+            self.db.fields.left(&old);
+            free(lazy, old, in_background);
+        }
         self.db
             .expires
             .changed(key.hash, old_expire, expire, self.now_ms);
@@ -413,7 +418,9 @@ impl<'a> DbView<'a> {
     /// Takes a live entry out of the database. Records nothing: the caller says what happened with `modified`.
     pub fn take(&mut self, key: Key<'_>) -> Option<Entry> {
         self.peek(key)?;
-        self.db.keys.remove(key.hash, key.bytes)
+        let entry = self.db.keys.remove(key.hash, key.bytes)?;
+        self.db.fields.left(&entry);
+        Some(entry)
     }
 
     /// Deletes a key; true when it was there. `lazy`: a big value is freed in the background. Records nothing.
@@ -527,6 +534,7 @@ impl<'a> DbView<'a> {
         let Some(e) = self.db.keys.remove(key.hash, key.bytes) else {
             return;
         };
+        self.db.fields.left(&e);
         free(self.lazy, e, self.config.lazyfree_lazy_expire);
         self.stats.expired += 1;
         self.propagate_deletion(key.bytes, self.config.lazyfree_lazy_expire);
@@ -541,6 +549,7 @@ impl<'a> DbView<'a> {
         let Some(e) = self.db.keys.remove(key.hash, key.bytes) else {
             return;
         };
+        self.db.fields.left(&e);
         let lazy = self.config.lazyfree_lazy_eviction;
         free(self.lazy, e, lazy);
         self.stats.evicted += 1;

@@ -241,9 +241,12 @@ impl<R: Read> Loader<R> {
                 return Err(RdbError::new(self.decoder.offset(), reason));
             }
             if there {
-                db.keys.remove(hash, entry.key());
+                if let Some(old) = db.keys.remove(hash, entry.key()) {
+                    db.fields.left(&old);
+                }
             }
             let volatile = entry.expire().is_some();
+            db.fields.entered(&entry);
             db.keys.insert_marked(hash, entry, volatile);
             self.loaded.keys += 1;
         }

@@ -6,6 +6,7 @@
 //!
 //! Invariant: what `build` returns is never empty; duplicate elements are errors at the offset where they were found.
 
+mod hash;
 mod stream;
 
 use super::rdb::save::{NodeRef, set_packed_type};
@@ -15,6 +16,7 @@ use crate::ds::intset::Intset;
 use crate::ds::listpack::{self, Listpack};
 use crate::ds::quicklist::{End, Fill, NodeBytes, Quicklist};
 use crate::keyspace::{Entry, NewStr, StrRef, Type};
+use crate::types::hash::{Hash, HashLimits};
 use crate::types::list::{List, ListLimits};
 use crate::types::set::{Set, SetLimits};
 use crate::types::stream::Stream;
@@ -24,6 +26,8 @@ use std::io::{self, Read, Write};
 /// The directives that decide in which encoding a loaded value is kept.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
+    /// Of hashes.
+    pub hash: HashLimits,
     /// Of lists.
     pub list: ListLimits,
     /// Of sets.
@@ -36,6 +40,10 @@ impl Limits {
     /// As configured.
     pub fn of(config: &Config) -> Self {
         Limits {
+            hash: HashLimits {
+                entries: config.hash_max_listpack_entries,
+                value: config.hash_max_listpack_value,
+            },
             list: ListLimits {
                 fill: Fill::new(config.list_max_listpack_size.into()),
                 compress_depth: config.list_compress_depth as u16,
@@ -97,10 +105,7 @@ fn put_value<W: Write>(out: &mut Encoder<W>, head: &Head<'_>, entry: &Entry) -> 
             let stream = entry.value::<Box<Stream>>().ok_or_else(wrong_type)?;
             stream::put(out, head, &stream)
         }
-        other => Err(io::Error::other(format!(
-            "no values of type {} exist yet",
-            other.name()
-        ))),
+        Type::Hash => hash::put(out, head, &*entry.value::<Hash>().ok_or_else(wrong_type)?),
     }
 }
 
@@ -245,14 +250,18 @@ pub fn build<R: Read>(
         Value::Stream(parts) => {
             Entry::collection(key, Box::new(stream::of_value(*parts)?), expire_ms)
         }
+        Value::HashPacked(pack) => {
+            Entry::collection(key, hash::of_pack(pack, false, limits)?, expire_ms)
+        }
+        Value::HashPackedTtl(pack) => {
+            Entry::collection(key, hash::of_pack(pack, true, limits)?, expire_ms)
+        }
+        Value::HashElements(elements) => match hash::of_elements(elements, limits)? {
+            Some(hash) => Entry::collection(key, hash, expire_ms),
+            None => return Ok(None),
+        },
         Value::Empty => return Ok(None),
         Value::Module(name) => return Err(RdbError::new(0, Reason::Module(name))),
-        _ => {
-            return Err(RdbError::new(
-                0,
-                Reason::Corrupt("This type of value does not exist yet"),
-            ));
-        }
     };
     Ok(Some(entry))
 }

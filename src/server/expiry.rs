@@ -16,6 +16,9 @@ const SLICE_NS: u64 = 1_000_000;
 /// Keys looked at for the mean TTL of a database, each tick of cron.
 const TTL_SAMPLES: usize = 16;
 
+/// Hash fields removed between two looks at the clock.
+const FIELDS_AT_ONCE: usize = 64;
+
 /// State of active expiry.
 #[derive(Default)]
 pub struct Expiry {
@@ -32,6 +35,12 @@ pub struct Expiry {
     pub spent_ns: u64,
 }
 
+/// When a database has something to expire, Unix ms.
+fn next_of(db: &crate::keyspace::Db) -> Option<i64> {
+    let keys = (db.volatile() > 0).then(|| db.expires.next_ms().unwrap_or(0));
+    keys.into_iter().chain(db.fields.next_ms()).min()
+}
+
 impl Server {
     fn expires_actively(&self) -> bool {
         !self.expiry.disabled
@@ -46,8 +55,7 @@ impl Server {
         if !self.expires_actively() {
             return None;
         }
-        let first = self.ks.dbs.iter().filter(|d| d.volatile() > 0);
-        let first = first.map(|d| d.expires.next_ms().unwrap_or(0)).min()?;
+        let first = self.ks.dbs.iter().filter_map(next_of).min()?;
         let pause_ns = self.expiry.not_before_ns.saturating_sub(self.clock.mono_ns);
         let allowed = self.clock.now_ms + pause_ns.div_ceil(1_000_000) as i64;
         Some(first.max(allowed))
@@ -81,12 +89,11 @@ impl Server {
     /// Works on one database; false when the time was over first.
     fn expire_db(&mut self, db: u32, deadline_ns: u64, due: &mut Due) -> bool {
         let now_ms = self.clock.now_ms;
-        if self.ks.dbs[db as usize].volatile() == 0 {
-            return true;
-        }
         loop {
-            if self.ks.dbs[db as usize].expire_step(now_ms, due) == Step::Idle {
-                return true;
+            if self.ks.dbs[db as usize].volatile() == 0
+                || self.ks.dbs[db as usize].expire_step(now_ms, due) == Step::Idle
+            {
+                return self.expire_fields_of(db, deadline_ns);
             }
             let mut view = self
                 .ks
@@ -100,6 +107,25 @@ impl Server {
                 return false;
             }
         }
+    }
+
+    /// Works on the hash fields of one database; false when the time was over first.
+    fn expire_fields_of(&mut self, db: u32, deadline_ns: u64) -> bool {
+        while self.ks.dbs[db as usize]
+            .fields
+            .next_ms()
+            .is_some_and(|at| at <= self.clock.now_ms)
+        {
+            let now_ms = self.clock.now_ms;
+            self.ks
+                .view(db, &self.config, now_ms, ExpiredKeys::Delete, false)
+                .expire_fields(FIELDS_AT_ONCE);
+            propagate::flush_deletions(self);
+            if mono_ns() >= deadline_ns {
+                return false;
+            }
+        }
+        true
     }
 
     /// Acts on what was recorded outside of any command: by expiry, by eviction.

@@ -1,8 +1,8 @@
 //! What a key holds: TYPE and OBJECT.
 
+use crate::config::Config;
 use crate::exec::command::{Command, KeySpec, acl, flags};
 use crate::exec::{Ctx, Flow, Outcome};
-use crate::config::Config;
 use crate::keyspace::{Encoding, Entry, Type, lru};
 use crate::resp::{Error, Reply};
 

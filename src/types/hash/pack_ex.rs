@@ -1,6 +1,6 @@
 //! Packed triplets: field, value, time (Unix ms; 0 is none), sorted by time with the fields without one last.
 //!
-//! Fields of equal time stand in the order in which they got it. This is the blob that RDB and DUMP hold for such a hash.
+//! Of fields of equal time the one that got it last stands first. This is the blob that RDB and DUMP hold for such a hash.
 
 use super::{Field, FieldTtl, Registered, skip, time};
 use crate::ds::listpack::{Listpack, Pos};
@@ -107,7 +107,7 @@ impl PackEx {
             let third = skip(p, pos, 2);
             let later = third
                 .and_then(|t| p.get(t))
-                .is_none_or(|t| time(t).is_none_or(|t| t > at));
+                .is_none_or(|t| time(t).is_none_or(|t| t >= at));
             if later {
                 break;
             }

@@ -1,3 +1,5 @@
+//! The hash value against a naive model.
+
 use super::*;
 use crate::ds::rng::Rng;
 use std::collections::BTreeMap;
@@ -149,10 +151,10 @@ fn triplets_are_sorted_by_time() {
     for (field, at, want) in [
         ("w", Some(300), "wzyx"),
         ("y", Some(200), "ywzx"),
-        ("z", Some(200), "yzwx"),
-        ("x", Some(100), "xyzw"),
-        ("w", None, "xyzw"),
-        ("x", None, "yzwx"),
+        ("z", Some(200), "zywx"),
+        ("x", Some(100), "xzyw"),
+        ("w", None, "xzyw"),
+        ("x", None, "zywx"),
     ] {
         h.set_expire(field.as_bytes(), at);
         assert_eq!(order(&h), want);

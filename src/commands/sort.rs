@@ -17,6 +17,7 @@ use crate::keyspace::{DbView, Entry, Key, StrRef, Type};
 use crate::resp::Error;
 use crate::sys::process::collate;
 use crate::types::list::List;
+use crate::types::set::Set;
 use crate::types::zset::ZSet;
 use std::cmp::Ordering;
 use std::ffi::CStr;
@@ -425,6 +426,11 @@ fn load(entry: &Entry, r: &Request<'_>, items: &mut Items) {
                 false => window,
             };
             zset.range(ranks, reverse).for_each(|(e, _)| items.push(e));
+        }
+        Type::Set => {
+            if let Some(set) = entry.value::<Set>() {
+                set.iter().for_each(|e| items.push(e));
+            }
         }
         _ => {}
     }

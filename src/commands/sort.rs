@@ -468,7 +468,7 @@ fn store(ctx: &mut Ctx<'_>, r: &Request<'_>, items: &Items, dest: &[u8]) {
     }
     let (dest, n) = (Key::new(dest), list.len());
     if n > 0 {
-        db.put(dest, Entry::collection(dest.bytes, list, None));
+        db.store(dest, Entry::collection(dest.bytes, list, None));
         db.modified(dest.bytes, N::LIST, "sortstore", n as i64);
     } else if db.delete(dest, config.lazyfree_lazy_server_del) {
         db.modified(dest.bytes, N::GENERIC, "del", 1);

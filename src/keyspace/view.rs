@@ -305,16 +305,21 @@ impl<'a> DbView<'a> {
     /// Like [`DbView::add`] for an entry that keeps its access clock.
     #[inline]
     fn add_moved(&mut self, key: Key<'_>, entry: Entry) {
+        self.insert(key, entry);
+        if self.fx.listening != Listening::empty() {
+            self.wake(key.bytes);
+            self.event(NotifyFlags::NEW, "new", key.bytes);
+        }
+    }
+
+    #[inline(always)]
+    fn insert(&mut self, key: Key<'_>, entry: Entry) {
         let expire = entry.expire();
         self.db.fields.entered(&entry);
         self.db
             .keys
             .insert_marked(key.hash, entry, expire.is_some());
         self.db.expires.changed(key.hash, None, expire, self.now_ms);
-        if self.fx.listening != Listening::empty() {
-            self.wake(key.bytes);
-            self.event(NotifyFlags::NEW, "new", key.bytes);
-        }
     }
 
     /// Sets a string, whatever the key held, and its expire (Unix ms). Returns true when the key was there before.
@@ -382,6 +387,22 @@ impl<'a> DbView<'a> {
         }
         self.add_moved(key, entry);
         ty
+    }
+
+    /// Puts `entry` under its key as SET does, whatever was there: the events tell of an overwritten key, not of a new one
+    /// (STORE results). To be followed by `modified`.
+    pub fn store(&mut self, key: Key<'_>, mut entry: Entry) {
+        let Some(old) = self.take(key) else {
+            return self.add(key, entry);
+        };
+        let (old_type, new_type) = (old.ty(), entry.ty());
+        free(self.lazy, old, self.config.lazyfree_lazy_server_del);
+        entry.set_clock(self.new_clock());
+        self.insert(key, entry);
+        if self.fx.listening != Listening::empty() {
+            self.wake(key.bytes);
+            self.overwritten(key, Some(old_type), new_type);
+        }
     }
 
     /// Emits the events of a value that took the place of one of type `old`: after the event that tells how.

@@ -6,6 +6,7 @@
 //!
 //! Invariant: what `build` returns is never empty; duplicate elements are errors at the offset where they were found.
 
+mod hash;
 mod stream;
 
 use super::rdb::save::{NodeRef, set_packed_type};
@@ -15,6 +16,7 @@ use crate::ds::intset::Intset;
 use crate::ds::listpack::{self, Listpack};
 use crate::ds::quicklist::{End, Fill, NodeBytes, Quicklist};
 use crate::keyspace::{Entry, NewStr, StrRef, Type};
+use crate::types::hash::HashLimits;
 use crate::types::list::{List, ListLimits};
 use crate::types::set::{Set, SetLimits};
 use crate::types::stream::Stream;
@@ -28,6 +30,8 @@ pub struct Limits {
     pub list: ListLimits,
     /// Of sets.
     pub set: SetLimits,
+    /// Of hashes.
+    pub hash: HashLimits,
     /// Of sorted sets.
     pub zset: zset::Limits,
 }
@@ -44,6 +48,10 @@ impl Limits {
                 max_intset: config.set_max_intset_entries,
                 max_entries: config.set_max_listpack_entries,
                 max_value: config.set_max_listpack_value,
+            },
+            hash: HashLimits {
+                entries: config.hash_max_listpack_entries,
+                value: config.hash_max_listpack_value,
             },
             zset: zset::Limits {
                 max_entries: config.zset_max_listpack_entries,
@@ -97,10 +105,7 @@ fn put_value<W: Write>(out: &mut Encoder<W>, head: &Head<'_>, entry: &Entry) -> 
             let stream = entry.value::<Box<Stream>>().ok_or_else(wrong_type)?;
             stream::put(out, head, &stream)
         }
-        other => Err(io::Error::other(format!(
-            "no values of type {} exist yet",
-            other.name()
-        ))),
+        Type::Hash => hash::put(out, head, entry),
     }
 }
 
@@ -219,6 +224,13 @@ pub fn build<R: Read>(
                 None => return Ok(None),
             }
         }
+        Value::HashPacked(pack) => Entry::collection(key, hash::of_pairs(pack, limits)?, expire_ms),
+        Value::HashPackedTtl(pack) => {
+            Entry::collection(key, hash::of_triplets(pack, limits)?, expire_ms)
+        }
+        Value::HashElements(elements) => {
+            Entry::collection(key, hash::of_elements(elements, limits)?, expire_ms)
+        }
         Value::ZsetPacked(pack) => {
             let zset = ZSet::from_listpack(pack, false, limits.zset)
                 .map_err(|what| RdbError::new(0, Reason::Corrupt(what)))?;
@@ -247,12 +259,6 @@ pub fn build<R: Read>(
         }
         Value::Empty => return Ok(None),
         Value::Module(name) => return Err(RdbError::new(0, Reason::Module(name))),
-        _ => {
-            return Err(RdbError::new(
-                0,
-                Reason::Corrupt("This type of value does not exist yet"),
-            ));
-        }
     };
     Ok(Some(entry))
 }

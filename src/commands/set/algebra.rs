@@ -181,7 +181,7 @@ fn store(ctx: &mut Ctx<'_>, op: Operation, event: &'static str) -> Outcome {
     let result = evaluate(&borrow(&db, keys, &live), op, &limits);
     let len = result.len();
     if len > 0 {
-        db.put(
+        db.store(
             to,
             crate::keyspace::Entry::collection(to.bytes, result, None),
         );

@@ -356,7 +356,7 @@ pub fn store(db: &mut DbView<'_>, to: Key<'_>, result: Option<ZSet>, event: &'st
         return 0;
     };
     let n = zset.len() as i64;
-    db.put(to, Entry::collection(to.bytes, zset, None));
+    db.store(to, Entry::collection(to.bytes, zset, None));
     db.modified(to.bytes, N::ZSET, event, 1);
     n
 }

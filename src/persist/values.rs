@@ -16,7 +16,7 @@ use crate::ds::intset::Intset;
 use crate::ds::listpack::{self, Listpack};
 use crate::ds::quicklist::{End, Fill, NodeBytes, Quicklist};
 use crate::keyspace::{Entry, NewStr, StrRef, Type};
-use crate::types::hash::{Hash, HashLimits};
+use crate::types::hash::HashLimits;
 use crate::types::list::{List, ListLimits};
 use crate::types::set::{Set, SetLimits};
 use crate::types::stream::Stream;
@@ -26,12 +26,12 @@ use std::io::{self, Read, Write};
 /// The directives that decide in which encoding a loaded value is kept.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Of hashes.
-    pub hash: HashLimits,
     /// Of lists.
     pub list: ListLimits,
     /// Of sets.
     pub set: SetLimits,
+    /// Of hashes.
+    pub hash: HashLimits,
     /// Of sorted sets.
     pub zset: zset::Limits,
 }
@@ -40,10 +40,6 @@ impl Limits {
     /// As configured.
     pub fn of(config: &Config) -> Self {
         Limits {
-            hash: HashLimits {
-                entries: config.hash_max_listpack_entries,
-                value: config.hash_max_listpack_value,
-            },
             list: ListLimits {
                 fill: Fill::new(config.list_max_listpack_size.into()),
                 compress_depth: config.list_compress_depth as u16,
@@ -52,6 +48,10 @@ impl Limits {
                 max_intset: config.set_max_intset_entries,
                 max_entries: config.set_max_listpack_entries,
                 max_value: config.set_max_listpack_value,
+            },
+            hash: HashLimits {
+                entries: config.hash_max_listpack_entries,
+                value: config.hash_max_listpack_value,
             },
             zset: zset::Limits {
                 max_entries: config.zset_max_listpack_entries,
@@ -105,7 +105,7 @@ fn put_value<W: Write>(out: &mut Encoder<W>, head: &Head<'_>, entry: &Entry) -> 
             let stream = entry.value::<Box<Stream>>().ok_or_else(wrong_type)?;
             stream::put(out, head, &stream)
         }
-        Type::Hash => hash::put(out, head, &*entry.value::<Hash>().ok_or_else(wrong_type)?),
+        Type::Hash => hash::put(out, head, entry),
     }
 }
 
@@ -224,6 +224,13 @@ pub fn build<R: Read>(
                 None => return Ok(None),
             }
         }
+        Value::HashPacked(pack) => Entry::collection(key, hash::of_pairs(pack, limits)?, expire_ms),
+        Value::HashPackedTtl(pack) => {
+            Entry::collection(key, hash::of_triplets(pack, limits)?, expire_ms)
+        }
+        Value::HashElements(elements) => {
+            Entry::collection(key, hash::of_elements(elements, limits)?, expire_ms)
+        }
         Value::ZsetPacked(pack) => {
             let zset = ZSet::from_listpack(pack, false, limits.zset)
                 .map_err(|what| RdbError::new(0, Reason::Corrupt(what)))?;
@@ -250,16 +257,6 @@ pub fn build<R: Read>(
         Value::Stream(parts) => {
             Entry::collection(key, Box::new(stream::of_value(*parts)?), expire_ms)
         }
-        Value::HashPacked(pack) => {
-            Entry::collection(key, hash::of_pack(pack, false, limits)?, expire_ms)
-        }
-        Value::HashPackedTtl(pack) => {
-            Entry::collection(key, hash::of_pack(pack, true, limits)?, expire_ms)
-        }
-        Value::HashElements(elements) => match hash::of_elements(elements, limits)? {
-            Some(hash) => Entry::collection(key, hash, expire_ms),
-            None => return Ok(None),
-        },
         Value::Empty => return Ok(None),
         Value::Module(name) => return Err(RdbError::new(0, Reason::Module(name))),
     };

@@ -101,6 +101,12 @@ pub static HGETEX: Command = Command {
 fn hgetex(ctx: &mut Ctx<'_>) -> Outcome {
     let key = ctx.key(1);
     check_type(ctx, key)?;
+    let timed = field_args::time_word(ctx, 2).is_some();
+    if timed && ctx.args.len() < 6 {
+        return Err(Error::new(
+            "ERR wrong number of arguments for 'hgetex' command",
+        ));
+    }
     let (time, first) = match field_args::time_word(ctx, 2) {
         Some((unit, absolute)) => (NewTime::At(field_args::time(ctx, 3, unit, absolute)?), 4),
         None if ctx.is(2, "PERSIST") => (NewTime::Persist, 3),

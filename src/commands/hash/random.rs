@@ -46,10 +46,12 @@ fn hrandfield(ctx: &mut Ctx<'_>) -> Outcome {
 fn draw(ctx: &mut Ctx<'_>, how: Option<(i64, bool)>) -> Outcome {
     let key = ctx.key(1);
     let (mut db, mut reply, _) = ctx.parts();
+    db.read_value::<Hash>(key)?;
     db.remove_due(key, usize::MAX);
     let due = db.fields_due();
     let mut rng = db.rng.clone();
-    if let Some(hash) = db.read_value::<Hash>(key)? {
+    let entry = db.peek(key);
+    if let Some(hash) = entry.as_ref().and_then(|e| e.value::<Hash>()) {
         // Due and still there: not ours to remove, so they are only passed over.
         let hidden = hash.has_due(due).then(|| {
             let seen = hash.iter().filter(|(_, f)| alive(f, due));

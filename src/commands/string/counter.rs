@@ -157,7 +157,7 @@ fn incrbyfloat(ctx: &mut Ctx<'_>) -> Outcome {
         .checked_add(by)
         .ok_or(Error::new("ERR increment would produce NaN or Infinity"))?;
     let text = sum.to_vec();
-    db.set_str(key, &NewStr::Copy(&text), expire);
+    db.set_str(key, &NewStr::Text(&text), expire);
     db.modified(key.bytes, N::STRING, "incrbyfloat", 1);
     reply.bulk(&text);
     if ctx.propagates() {

@@ -141,7 +141,8 @@ impl HashTable {
         true
     }
 
-    pub(super) fn next_expiry(&self) -> Option<i64> {
+    /// The earliest time of any field, Unix ms.
+    pub fn next_expiry(&self) -> Option<i64> {
         self.expiring.as_ref()?.index.first().map(|(at, _)| *at)
     }
 

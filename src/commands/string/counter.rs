@@ -121,7 +121,7 @@ fn integer(s: StrRef<'_>) -> Option<i64> {
     match s {
         StrRef::Int(i) => Some(i),
         StrRef::Bytes(b) => parse_i64(b),
-        StrRef::Shared(_) => None,
+        StrRef::Shared(b) => parse_i64(&b),
     }
 }
 

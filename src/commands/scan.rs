@@ -33,6 +33,16 @@ pub struct ScanOptions<'a> {
     pub no_values: bool,
 }
 
+/// The reply for a key that is not there: as upstream, the cursor must be one, the options are not looked at.
+pub fn missing(ctx: &mut Ctx<'_>, i: usize) -> Result<(), Error> {
+    cursor(ctx.arg(i))?;
+    let mut reply = ctx.reply();
+    reply.array(2);
+    reply.bulk(b"0");
+    reply.array(0);
+    Ok(())
+}
+
 impl<'a> ScanOptions<'a> {
     /// Parses from argument `i` (the cursor) on.
     pub fn parse(ctx: &Ctx<'a>, i: usize, of: ScanOf) -> Result<Self, Error> {

@@ -16,7 +16,9 @@ use crate::exec::{Ctx, Flow, Outcome, key_funcs};
 use crate::keyspace::{DbView, Entry, Key, StrRef, Type};
 use crate::resp::Error;
 use crate::sys::process::collate;
+use crate::types::hash::Hash;
 use crate::types::list::List;
+use crate::types::set::Set;
 use crate::types::zset::ZSet;
 use std::cmp::Ordering;
 use std::ffi::CStr;
@@ -150,9 +152,10 @@ impl<'a> Pattern<'a> {
         for part in [prefix, element, suffix] {
             key.extend_from_slice(part);
         }
+        let now_ms = db.now_ms;
         match (db.read(Key::new(key)), field) {
             (Some(entry), None) => push_string(entry.str(), out),
-            (Some(entry), Some(field)) => push_field(&entry, field, out),
+            (Some(entry), Some(field)) => push_field(&entry, field, now_ms, out),
             (None, _) => false,
         }
     }
@@ -165,9 +168,14 @@ fn push_string(value: Option<StrRef<'_>>, out: &mut Vec<u8>) -> bool {
     value.is_some()
 }
 
-/// The field of a hash. There are no values of type hash yet, so there is none to be found.
-fn push_field(_: &Entry, _: &[u8], _: &mut Vec<u8>) -> bool {
-    false
+/// The field of a hash, unless it has expired.
+fn push_field(entry: &Entry, field: &[u8], now_ms: i64, out: &mut Vec<u8>) -> bool {
+    let Some(hash) = entry.value::<Hash>() else { return false };
+    let found = hash.get(field).filter(|f| f.expire_ms.is_none_or(|at| at > now_ms));
+    if let Some(f) = &found {
+        out.extend_from_slice(f.value.to_bytes(&mut [0; 20]));
+    }
+    found.is_some()
 }
 
 /// The parsed arguments.
@@ -425,6 +433,11 @@ fn load(entry: &Entry, r: &Request<'_>, items: &mut Items) {
                 false => window,
             };
             zset.range(ranks, reverse).for_each(|(e, _)| items.push(e));
+        }
+        Type::Set => {
+            if let Some(set) = entry.value::<Set>() {
+                set.iter().for_each(|e| items.push(e));
+            }
         }
         _ => {}
     }

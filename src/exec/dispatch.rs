@@ -26,6 +26,7 @@ pub fn dispatch(
     };
     let id = match found {
         Ok(id) => id,
+        Err(_) if is_http(args) => return cut_off_http(server, client),
         Err(e) => return reject(server, client, None, &e),
     };
     let command = server.registry.row(id);
@@ -102,6 +103,21 @@ fn reject(server: &mut Server, client: &mut Client, id: Option<CommandId>, e: &E
         client.reply().error(e);
     }
     call::mute_end(client, mark);
+}
+
+/// A browser, or something that misuses one, speaks HTTP to us: its first lines are no commands, its body might hold some.
+fn is_http(args: Args<'_>) -> bool {
+    [&b"POST"[..], b"Host:"].iter().any(|w| args.get(0).is_some_and(|a| a.eq_ignore_ascii_case(w)))
+}
+
+#[cold]
+fn cut_off_http(server: &mut Server, client: &mut Client) {
+    log::warn!(
+        "Possible SECURITY ATTACK detected: {} sends POST or Host: lines, which are HTTP and no commands. It may be an attempt to \
+         reach this server through somebody's browser. Connection aborted.",
+        client.addr()
+    );
+    server.close_soon(client);
 }
 
 /// Every guard in order; the first that objects wins.

@@ -115,6 +115,8 @@ pub enum NewStr<'a> {
     Int(i64),
     /// Stored by reference when long enough.
     Share(Arc<Vec<u8>>),
+    /// Copied, never turned into an integer (results of INCRBYFLOAT).
+    Text(&'a [u8]),
     /// Copied, never turned into an integer, reported as `raw` (results of APPEND, SETRANGE, SETBIT).
     Raw(&'a [u8]),
 }
@@ -136,6 +138,8 @@ impl<'a> NewStr<'a> {
             NewStr::Share(a) => Self::copied(a),
             NewStr::Copy(b) if b.len() >= INLINE_MAX => Form::Shared(Arc::new(b.to_vec())),
             NewStr::Copy(b) => Self::copied(b),
+            NewStr::Text(b) if b.len() >= INLINE_MAX => Form::Shared(Arc::new(b.to_vec())),
+            NewStr::Text(b) => Self::text(b),
         }
     }
 
@@ -146,6 +150,11 @@ impl<'a> NewStr<'a> {
         {
             return Form::Int(i);
         }
+        Self::text(b)
+    }
+
+    #[inline(always)]
+    fn text(b: &[u8]) -> Form<'_> {
         Form::Inline(
             b,
             if b.len() <= EMBSTR_MAX {

@@ -213,7 +213,12 @@ macro_rules! value {
 }
 
 value!(List, Listpack = Listpack, Quicklist = Quicklist);
-value!(Hash, Listpack = Listpack, ListpackEx = ListpackEx, Table = Hashtable);
+value!(
+    Hash,
+    Listpack = Listpack,
+    ListpackEx = ListpackEx,
+    Table = Hashtable
+);
 value!(Set, Intset = Intset, Listpack = Listpack, Table = Hashtable);
 value!(ZSet, Listpack = Listpack, Tree = Skiplist);
 

@@ -305,7 +305,7 @@ impl<'a> DbView<'a> {
     /// Like [`DbView::add`] for an entry that keeps its access clock.
     #[inline]
     fn add_moved(&mut self, key: Key<'_>, entry: Entry) {
-        self.insert(key, entry);
+        self.add_quietly(key, entry);
         if self.fx.listening != Listening::empty() {
             self.wake(key.bytes);
             self.event(NotifyFlags::NEW, "new", key.bytes);
@@ -313,7 +313,7 @@ impl<'a> DbView<'a> {
     }
 
     #[inline(always)]
-    fn insert(&mut self, key: Key<'_>, entry: Entry) {
+    fn add_quietly(&mut self, key: Key<'_>, entry: Entry) {
         let expire = entry.expire();
         self.db.fields.entered(&entry);
         self.db
@@ -372,7 +372,7 @@ impl<'a> DbView<'a> {
         true
     }
 
-    /// Puts `entry` under its key, whatever was there (RESTORE, STORE results). Returns the type of what was replaced.
+    /// Puts `entry` under its key, whatever was there (RESTORE). Returns the type of what was replaced.
     pub fn put(&mut self, key: Key<'_>, mut entry: Entry) -> Option<Type> {
         entry.set_clock(self.new_clock());
         self.put_moved(key, entry)
@@ -389,19 +389,19 @@ impl<'a> DbView<'a> {
         ty
     }
 
-    /// Puts `entry` under its key as SET does, whatever was there: the events tell of an overwritten key, not of a new one
-    /// (STORE results). To be followed by `modified`.
+    /// Puts the result of a STORE command under its key. Unlike [`DbView::put`] it tells of what it overwrites, and that before
+    /// the command's own event; only a key that was not there is a new one.
     pub fn store(&mut self, key: Key<'_>, mut entry: Entry) {
         let Some(old) = self.take(key) else {
             return self.add(key, entry);
         };
-        let (old_type, new_type) = (old.ty(), entry.ty());
+        let (was, new) = (old.ty(), entry.ty());
         free(self.lazy, old, self.config.lazyfree_lazy_server_del);
         entry.set_clock(self.new_clock());
-        self.insert(key, entry);
+        self.add_quietly(key, entry);
         if self.fx.listening != Listening::empty() {
             self.wake(key.bytes);
-            self.overwritten(key, Some(old_type), new_type);
+            self.overwritten(key, Some(was), new);
         }
     }
 

@@ -1,9 +1,9 @@
 //! DEBUG subcommands that change how the server runs, or end it.
 
 use super::{done, number, unknown};
-use crate::ds::quicklist::set_plain_threshold;
 use crate::config::memory::parse_bytes;
 use crate::ds::numtext::parse_f64;
+use crate::ds::quicklist::set_plain_threshold;
 use crate::exec::{Ctx, Flow, Outcome, blocking, multi};
 use crate::resp::Error;
 use std::time::Duration;

@@ -31,7 +31,11 @@ static SUBCOMMANDS: &[Sub] = &[
     Sub("sleep", 3..=3, control::sleep),
     Sub("object", 3..=4, data::object),
     Sub("set-active-expire", 3..=3, control::set_active_expire),
-    Sub("set-skip-checksum-validation", 3..=3, control::skip_checksum),
+    Sub(
+        "set-skip-checksum-validation",
+        3..=3,
+        control::skip_checksum,
+    ),
     Sub(
         "quicklist-packed-threshold",
         3..=3,

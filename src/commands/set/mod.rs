@@ -2,7 +2,7 @@
 pub mod algebra;
 pub mod random;
 
-use super::scan::{ScanOf, ScanOptions};
+use super::scan::{self, ScanOf, ScanOptions};
 use crate::config::Config;
 use crate::config::values::NotifyFlags as N;
 use crate::ds::listpack::Entry;
@@ -304,6 +304,10 @@ pub static SSCAN: Command = Command {
 
 fn sscan(ctx: &mut Ctx<'_>) -> Outcome {
     let key = ctx.key(1);
+    if !ctx.db().exists(key) {
+        scan::missing(ctx, 2)?;
+        return Ok(Flow::Done);
+    }
     let o = ScanOptions::parse(ctx, 2, ScanOf::Members)?;
     let (mut db, mut reply, _) = ctx.parts();
     let Some(set) = db.read_value::<Set>(key)? else {

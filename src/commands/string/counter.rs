@@ -121,7 +121,7 @@ fn integer(s: StrRef<'_>) -> Option<i64> {
     match s {
         StrRef::Int(i) => Some(i),
         StrRef::Bytes(b) => parse_i64(b),
-        StrRef::Shared(_) => None,
+        StrRef::Shared(b) => parse_i64(&b),
     }
 }
 
@@ -157,7 +157,7 @@ fn incrbyfloat(ctx: &mut Ctx<'_>) -> Outcome {
         .checked_add(by)
         .ok_or(Error::new("ERR increment would produce NaN or Infinity"))?;
     let text = sum.to_vec();
-    db.set_str(key, &NewStr::Copy(&text), expire);
+    db.set_str(key, &NewStr::Text(&text), expire);
     db.modified(key.bytes, N::STRING, "incrbyfloat", 1);
     reply.bulk(&text);
     if ctx.propagates() {

@@ -1,7 +1,7 @@
 //! Members by chance and bit by bit: ZRANDMEMBER, ZSCAN.
 
 use super::{reply_element, reply_list, reply_member};
-use crate::commands::scan::{ScanOf, ScanOptions};
+use crate::commands::scan::{self, ScanOf, ScanOptions};
 use crate::ds::dtoa::{F64_TEXT_MAX, write_f64};
 use crate::ds::numtext::I64_TEXT_MAX;
 use crate::ds::rng::Rng;
@@ -103,8 +103,12 @@ pub static ZSCAN: Command = Command {
 };
 
 fn zscan(ctx: &mut Ctx<'_>) -> Outcome {
-    let o = ScanOptions::parse(ctx, 2, ScanOf::Members)?;
     let key = ctx.key(1);
+    if !ctx.db().exists(key) {
+        scan::missing(ctx, 2)?;
+        return Ok(Flow::Done);
+    }
+    let o = ScanOptions::parse(ctx, 2, ScanOf::Members)?;
     let (mut db, mut reply, _) = ctx.parts();
     let (mark, mut n, mut next) = (reply.begin(), 0, 0);
     if let Some(zset) = db.read_value::<ZSet>(key)? {

@@ -95,11 +95,11 @@ impl<'a> Request<'a> {
             } else if ctx.is(i, "LIMIT") && i + 2 < ctx.args.len() {
                 limit = (ctx.int(i + 1)?, ctx.int(i + 2)?);
                 i += 2;
-            } else if reverse.is_none() && ctx.is(i, "REV") {
+            } else if reverse.is_none() && rev.is_none() && ctx.is(i, "REV") {
                 rev = Some(true);
-            } else if kind.is_none() && ctx.is(i, "BYLEX") {
+            } else if kind.is_none() && by.is_none() && ctx.is(i, "BYLEX") {
                 by = Some(RangeKind::Lex);
-            } else if kind.is_none() && ctx.is(i, "BYSCORE") {
+            } else if kind.is_none() && by.is_none() && ctx.is(i, "BYSCORE") {
                 by = Some(RangeKind::Score);
             } else {
                 return Err(Error::Syntax);

@@ -298,7 +298,7 @@ impl<R: Read> Value<'_, R> {
 }
 
 /// The integer an entry is, or reads as.
-pub(super) fn entry_u64(entry: Entry<'_>) -> Option<u64> {
+pub(in crate::persist) fn entry_u64(entry: Entry<'_>) -> Option<u64> {
     match entry {
         Entry::Int(n) => u64::try_from(n).ok(),
         Entry::Bytes(bytes) => crate::ds::numtext::parse_u64(bytes),

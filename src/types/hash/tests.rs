@@ -1,3 +1,5 @@
+//! The hash value against a naive model.
+
 use super::*;
 use crate::ds::rng::Rng;
 use std::collections::BTreeMap;

@@ -110,6 +110,18 @@ impl Set {
         }
     }
 
+    /// Prepares for adding `n` members at once: more than a packed form may hold are not even tried there, as upstream.
+    pub fn reserve(&mut self, n: usize, limits: &SetLimits) {
+        let too_many = match self {
+            Set::Intset(_) => n > limits.max_intset.min(INTSET_CAP),
+            Set::Listpack(_) => n > limits.max_entries,
+            Set::Table(_) => false,
+        };
+        if too_many {
+            self.to_table(n);
+        }
+    }
+
     /// Adds a member; false when it is there already.
     #[inline]
     pub fn add(&mut self, member: &[u8], limits: &SetLimits) -> bool {

@@ -119,6 +119,10 @@ fn hgetex(ctx: &mut Ctx<'_>) -> Outcome {
     reply.array(fields.len());
     let mut changed = Vec::new();
     if let Some(mut hash) = db.write_value::<Hash>(key)? {
+        if time != NewTime::Same {
+            // Even if no field turns out to be there, as upstream.
+            hash.make_expirable();
+        }
         for name in fields.iter() {
             let Some(f) = hash.get(name).filter(|f| alive(f, due)) else {
                 reply.null();
@@ -321,11 +325,16 @@ fn set_past(
     o: &SetEx<'_>,
     limits: &crate::types::hash::HashLimits,
 ) -> Result<(), Error> {
-    set_pairs(db, key, o.pairs, FieldTtl::Clear, limits)?;
-    db.modified(key.bytes, N::HASH, "hset", o.pairs.len() as i64 / 2);
-    if let Some(mut hash) = db.write_value::<Hash>(key)? {
-        o.names().for_each(|name| _ = hash.remove(name));
+    let mut hash = db.write_or_create(key, |_| Hash::default())?;
+    hash.reserve(o.pairs.iter(), limits);
+    hash.make_expirable();
+    // One by one, as upstream: what it may convert to on the way depends on it.
+    for i in (0..o.pairs.len()).step_by(2) {
+        hash.set(o.pairs.at(i), o.pairs.at(i + 1), FieldTtl::Clear, limits);
+        hash.remove(o.pairs.at(i));
     }
+    drop(hash);
+    db.modified(key.bytes, N::HASH, "hset", o.pairs.len() as i64 / 2);
     fields_deleted(db, key, 0);
     Ok(())
 }

@@ -54,6 +54,7 @@ fn sadd(ctx: &mut Ctx<'_>) -> Outcome {
     let limits = limits(&ctx.server.config);
     let (mut db, mut reply, _) = ctx.parts();
     let mut set = db.write_or_create(key, |_| Set::new_for(args.at(0), args.len(), &limits))?;
+    set.reserve(args.len(), &limits);
     let added = args.iter().filter(|m| set.add(m, &limits)).count();
     drop(set);
     if added > 0 {

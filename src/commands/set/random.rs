@@ -76,7 +76,7 @@ fn pop_many(ctx: &mut Ctx<'_>) -> Outcome {
     let key = ctx.key(1);
     let limits = limits(&ctx.server.config);
     let (mut db, mut reply, _) = ctx.parts();
-    let len = db.read_value::<Set>(key)?.map_or(0, |s| s.len());
+    let len = db.write_value::<Set>(key)?.map_or(0, |s| s.len());
     if len == 0 || count == 0 {
         reply.set(0);
         return Ok(Flow::Done);

@@ -84,6 +84,14 @@ fn configure(
     commands: &[&'static Command],
 ) -> Result<(Config, Registry), ConfigError> {
     let config = crate::config::load(line, sentinel)?;
+    if config.appendonly {
+        // Starting without the data that only the AOF holds would look like its loss.
+        return Err(ConfigError::Whole(
+            ">>> 'appendonly yes'\nThis version neither reads nor writes the append only file. Turn it off where the data is \
+             (CONFIG SET appendonly no, then SAVE) and start from the RDB file with 'appendonly no'."
+                .into(),
+        ));
+    }
     let mut registry = Registry::new(commands);
     for (from, to) in &config.rename_command {
         registry

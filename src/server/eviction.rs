@@ -72,7 +72,7 @@ impl Server {
             self.eviction.pool.clear();
         }
         let deadline = start.saturating_add(time_limit_ns(self.config.maxmemory_eviction_tenacity));
-        let enough = loop {
+        loop {
             let found = (0..BATCH).all(|_| self.counted_memory() <= limit || self.evict_one());
             propagate::flush_deletions(self);
             if self.counted_memory() <= limit {
@@ -89,8 +89,7 @@ impl Server {
                 self.eviction.unfinished = true;
                 break true;
             }
-        };
-        enough
+        }
     }
 
     fn note_below_limit(&mut self) {

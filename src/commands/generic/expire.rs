@@ -133,7 +133,7 @@ impl Conditions {
     /// Whether a key that expires at `old` (None: never, which is later than any time) may get `new`.
     fn allow(self, old: Option<i64>, new: i64) -> bool {
         match old {
-            Some(old) => !self.nx && !(self.gt && new <= old) && !(self.lt && new >= old),
+            Some(old) => !(self.nx || self.gt && new <= old || self.lt && new >= old),
             None => !self.xx && !self.gt,
         }
     }

@@ -306,7 +306,9 @@ impl<'a> DbView<'a> {
     #[inline]
     fn add_moved(&mut self, key: Key<'_>, entry: Entry) {
         let expire = entry.expire();
-        self.db.keys.insert_marked(key.hash, entry, expire.is_some());
+        self.db
+            .keys
+            .insert_marked(key.hash, entry, expire.is_some());
         self.db.expires.changed(key.hash, None, expire, self.now_ms);
         if self.fx.listening != Listening::empty() {
             self.wake(key.bytes);

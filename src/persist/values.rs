@@ -198,9 +198,13 @@ pub fn build<R: Read>(
             let expected = usize::try_from(elements.remaining()).unwrap_or(usize::MAX);
             let mut set = None;
             while let Some(element) = elements.next()? {
-                let set = set.get_or_insert_with(|| Set::new_for(element.member, expected, &limits.set));
+                let set =
+                    set.get_or_insert_with(|| Set::new_for(element.member, expected, &limits.set));
                 if !set.add(element.member, &limits.set) {
-                    return Err(RdbError::new(0, Reason::Corrupt("Duplicate set members detected")));
+                    return Err(RdbError::new(
+                        0,
+                        Reason::Corrupt("Duplicate set members detected"),
+                    ));
                 }
             }
             match set {
@@ -259,14 +263,21 @@ fn set_of_ints(ints: Intset, limits: &Limits) -> Set {
 /// A listpack as it is, or as a table when it exceeds the present limits.
 fn set_of_pack(pack: Listpack, limits: &Limits) -> Result<Set, RdbError> {
     let mut buf = [0; 20];
-    let longest = pack.iter().map(|m| m.to_bytes(&mut buf).len()).max().unwrap_or(0);
+    let longest = pack
+        .iter()
+        .map(|m| m.to_bytes(&mut buf).len())
+        .max()
+        .unwrap_or(0);
     if pack.len() <= limits.set.max_entries && longest <= limits.set.max_value {
         return Ok(Set::Listpack(pack));
     }
     let mut set = Set::new_for(b"", usize::MAX, &limits.set);
     for m in pack.iter() {
         if !set.add(m.to_bytes(&mut buf), &limits.set) {
-            return Err(RdbError::new(0, Reason::Corrupt("Duplicate set members detected")));
+            return Err(RdbError::new(
+                0,
+                Reason::Corrupt("Duplicate set members detected"),
+            ));
         }
     }
     Ok(set)

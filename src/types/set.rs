@@ -155,9 +155,17 @@ impl Set {
     fn leave_intset(&mut self, member: &[u8], limits: &SetLimits) {
         let Set::Intset(s) = self else { return };
         let mut buf = [0u8; 20];
-        let longest = [s.min(), s.max()].into_iter().flatten().map(|v| Entry::Int(v).to_bytes(&mut buf).len()).max().unwrap_or(0);
+        let longest = [s.min(), s.max()]
+            .into_iter()
+            .flatten()
+            .map(|v| Entry::Int(v).to_bytes(&mut buf).len())
+            .max()
+            .unwrap_or(0);
         let mut l = Listpack::new();
-        if s.len() < limits.max_entries && member.len() <= limits.max_value && longest <= limits.max_value {
+        if s.len() < limits.max_entries
+            && member.len() <= limits.max_value
+            && longest <= limits.max_value
+        {
             for v in s.iter() {
                 l.push_int(v);
             }
@@ -251,7 +259,11 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    const LIMITS: SetLimits = SetLimits { max_intset: 16, max_entries: 12, max_value: 20 };
+    const LIMITS: SetLimits = SetLimits {
+        max_intset: 16,
+        max_entries: 12,
+        max_value: 20,
+    };
 
     #[test]
     fn random_operations_follow_a_model() {
@@ -271,7 +283,10 @@ mod tests {
                 } else {
                     assert_eq!(set.remove(&m), model.remove(&m));
                 }
-                assert_eq!((set.len(), set.contains(&m)), (model.len(), model.contains(&m)));
+                assert_eq!(
+                    (set.len(), set.contains(&m)),
+                    (model.len(), model.contains(&m))
+                );
             }
             let mut got: Vec<Vec<u8>> = set.iter().map(|e| e.to_vec()).collect();
             got.sort();

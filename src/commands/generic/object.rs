@@ -1,8 +1,8 @@
 //! What a key holds: TYPE and OBJECT.
 
+use crate::config::Config;
 use crate::exec::command::{Command, KeySpec, acl, flags};
 use crate::exec::{Ctx, Flow, Outcome};
-use crate::config::Config;
 use crate::keyspace::{Encoding, Entry, Type, lru};
 use crate::resp::{Error, Reply};
 
@@ -213,6 +213,8 @@ pub fn reported_encoding(e: &Entry, config: &Config) -> &'static str {
 
 fn before_7_2(config: &Config) -> bool {
     let version = config.redis_compat_version.to_str_lossy();
-    let mut parts = version.split('.').map(|p| p.parse::<u32>().unwrap_or(u32::MAX));
+    let mut parts = version
+        .split('.')
+        .map(|p| p.parse::<u32>().unwrap_or(u32::MAX));
     (parts.next().unwrap_or(u32::MAX), parts.next().unwrap_or(0)) < (7, 2)
 }

@@ -181,7 +181,10 @@ fn store(ctx: &mut Ctx<'_>, op: Operation, event: &'static str) -> Outcome {
     let result = evaluate(&borrow(&db, keys, &live), op, &limits);
     let len = result.len();
     if len > 0 {
-        db.put(to, crate::keyspace::Entry::collection(to.bytes, result, None));
+        db.put(
+            to,
+            crate::keyspace::Entry::collection(to.bytes, result, None),
+        );
         db.modified(to.bytes, N::SET, event, 1);
     } else if db.delete(to, db.config.lazyfree_lazy_server_del) {
         db.modified(to.bytes, N::GENERIC, "del", 1);
@@ -211,7 +214,9 @@ fn sintercard(ctx: &mut Ctx<'_>) -> Outcome {
     let n = ctx.int(1).ok().filter(|n| *n > 0);
     let n = n.ok_or(Error::new("ERR numkeys should be greater than 0"))?;
     if n > ctx.args.len() as i64 - 2 {
-        return Err(Error::new("ERR Number of keys can't be greater than number of args"));
+        return Err(Error::new(
+            "ERR Number of keys can't be greater than number of args",
+        ));
     }
     let end = 2 + n as usize;
     let limit = parse_limit(ctx, end)?;
@@ -244,13 +249,23 @@ fn parse_limit(ctx: &Ctx<'_>, mut i: usize) -> Result<usize, Error> {
 /// Looks every key up as a read does (statistics, access clock, expiry) and tells which are there: on a replica an expired key
 /// is not, although it still lies in the table. An error when one holds another type.
 fn look_up(db: &mut DbView<'_>, keys: Args<'_>) -> Result<Vec<bool>, Error> {
-    keys.iter().map(|k| db.read_value::<Set>(Key::new(k)).map(|s| s.is_some())).collect()
+    keys.iter()
+        .map(|k| db.read_value::<Set>(Key::new(k)).map(|s| s.is_some()))
+        .collect()
 }
 
 /// The sets under the keys, all borrowed at once; None where there is none. `live` is what [`look_up`] found.
 fn borrow<'d>(db: &'d DbView<'_>, keys: Args<'_>, live: &[bool]) -> Vec<Option<ValueRef<'d, Set>>> {
-    let find = |k| db.db.keys.find(crate::ds::hash::hash(k), k).and_then(ValueRef::of);
-    keys.iter().zip(live).map(|(k, live)| if *live { find(k) } else { None }).collect()
+    let find = |k| {
+        db.db
+            .keys
+            .find(crate::ds::hash::hash(k), k)
+            .and_then(ValueRef::of)
+    };
+    keys.iter()
+        .zip(live)
+        .map(|(k, live)| if *live { find(k) } else { None })
+        .collect()
 }
 
 fn evaluate(sets: &[Option<ValueRef<'_, Set>>], op: Operation, limits: &SetLimits) -> Set {
@@ -277,15 +292,21 @@ fn intersect(sets: &[Option<ValueRef<'_, Set>>], limit: usize, mut found: impl F
         return;
     }
     all.sort_by_key(|s| s.len());
-    let Some((smallest, others)) = all.split_first() else { return };
-    let common = smallest.iter().filter(|m| others.iter().all(|s| s.contains_entry(*m)));
+    let Some((smallest, others)) = all.split_first() else {
+        return;
+    };
+    let common = smallest
+        .iter()
+        .filter(|m| others.iter().all(|s| s.contains_entry(*m)));
     common.take(limit).for_each(&mut found);
 }
 
 /// Members of the first set that are in none of the others. Either each member is looked up in the others, or the members of
 /// the others are taken out of a copy, whichever is less work (looking up may stop early, hence the factor).
 fn subtract(sets: &[Option<ValueRef<'_, Set>>], limits: &SetLimits, result: &mut Set) {
-    let Some(Some(first)) = sets.first() else { return };
+    let Some(Some(first)) = sets.first() else {
+        return;
+    };
     let mut others: Vec<&Set> = sets[1..].iter().flatten().map(|s| &**s).collect();
     let looking_up = first.len() * (others.len() + 1) / 2;
     let removing = first.len() + others.iter().map(|s| s.len()).sum::<usize>();

@@ -148,7 +148,9 @@ fn smove(ctx: &mut Ctx<'_>) -> Outcome {
     }
     db.read_value::<Set>(to)?;
     if from.bytes == to.bytes {
-        let there = db.read_value::<Set>(from)?.is_some_and(|s| s.contains(member));
+        let there = db
+            .read_value::<Set>(from)?
+            .is_some_and(|s| s.contains(member));
         reply.int(i64::from(there));
         return Ok(Flow::Done);
     }
@@ -162,7 +164,9 @@ fn smove(ctx: &mut Ctx<'_>) -> Outcome {
         if emptied {
             db.delete_emptied(from);
         }
-        let added = db.write_or_create(to, |_| Set::new_for(member, 1, &limits))?.add(member, &limits);
+        let added = db
+            .write_or_create(to, |_| Set::new_for(member, 1, &limits))?
+            .add(member, &limits);
         if added {
             db.modified(to.bytes, N::SET, "sadd", 1);
         }
@@ -190,7 +194,9 @@ pub static SISMEMBER: Command = Command {
 fn sismember(ctx: &mut Ctx<'_>) -> Outcome {
     let (key, member) = (ctx.key(1), ctx.arg(2));
     let (mut db, mut reply, _) = ctx.parts();
-    let there = db.read_value::<Set>(key)?.is_some_and(|s| s.contains(member));
+    let there = db
+        .read_value::<Set>(key)?
+        .is_some_and(|s| s.contains(member));
     reply.int(i64::from(there));
     Ok(Flow::Done)
 }
@@ -322,4 +328,3 @@ fn sscan(ctx: &mut Ctx<'_>) -> Outcome {
     reply.insert(at, &head);
     Ok(Flow::Done)
 }
-

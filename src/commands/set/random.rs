@@ -62,7 +62,11 @@ fn pop_one(ctx: &mut Ctx<'_>) -> Outcome {
         db.delete_emptied(key);
     }
     // Which member it was is decided here and nowhere else.
-    ctx.propagate_as(vec![OwnedArgs::from_iter([b"SREM".as_slice(), key.bytes, &member])]);
+    ctx.propagate_as(vec![OwnedArgs::from_iter([
+        b"SREM".as_slice(),
+        key.bytes,
+        &member,
+    ])]);
     Ok(Flow::Done)
 }
 
@@ -126,7 +130,9 @@ fn take(set: &mut Set, count: usize, rng: &mut Rng, limits: &SetLimits) -> Vec<V
     }
     let kept = pick_and_remove(set, keep, rng);
     let gone = set.iter().map(|m| m.to_vec()).collect();
-    let mut rest = kept.first().map_or_else(Set::new, |m| Set::new_for(m, keep, limits));
+    let mut rest = kept
+        .first()
+        .map_or_else(Set::new, |m| Set::new_for(m, keep, limits));
     for m in &kept {
         rest.add(m, limits);
     }
@@ -137,7 +143,9 @@ fn take(set: &mut Set, count: usize, rng: &mut Rng, limits: &SetLimits) -> Vec<V
 fn pick_and_remove(set: &mut Set, count: usize, rng: &mut Rng) -> Vec<Vec<u8>> {
     let mut out = Vec::with_capacity(count);
     while out.len() < count {
-        let Some(m) = set.random(rng).map(|m| m.to_vec()) else { break };
+        let Some(m) = set.random(rng).map(|m| m.to_vec()) else {
+            break;
+        };
         set.remove(&m);
         out.push(m);
     }
@@ -174,7 +182,11 @@ fn random_one(ctx: &mut Ctx<'_>) -> Outcome {
     let key = ctx.key(1);
     let (mut db, mut reply, _) = ctx.parts();
     let mut rng = db.rng.clone();
-    match db.read_value::<Set>(key)?.as_ref().and_then(|s| s.random(&mut rng)) {
+    match db
+        .read_value::<Set>(key)?
+        .as_ref()
+        .and_then(|s| s.random(&mut rng))
+    {
         Some(m) => reply_member(&mut reply, m),
         None => reply.null(),
     }
@@ -204,7 +216,9 @@ fn random_many(ctx: &mut Ctx<'_>) -> Outcome {
         }
         Some(set) => {
             reply.array(wanted);
-            distinct(&set, wanted, &mut rng).iter().for_each(|m| reply.bulk(m));
+            distinct(&set, wanted, &mut rng)
+                .iter()
+                .for_each(|m| reply.bulk(m));
         }
         None => reply.array(0),
     }

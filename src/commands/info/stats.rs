@@ -25,14 +25,20 @@ pub(super) fn stats(l: &mut Lines, a: &Around<'_>) {
     l.put("sync_partial_err", 0);
     l.put("expired_subkeys", ks.expired_fields);
     l.put("expired_keys", ks.expired);
-    l.put("expired_stale_perc", "0.00");
-    l.put("expired_time_cap_reached_count", 0);
-    l.put("expire_cycle_cpu_milliseconds", 0);
+    let stale = s.expiry.stale_percent;
+    l.raw(format_args!("expired_stale_perc:{stale:.2}"));
+    l.put("expired_time_cap_reached_count", s.expiry.time_cap_reached);
+    l.put(
+        "expire_cycle_cpu_milliseconds",
+        s.expiry.spent_ns / 1_000_000,
+    );
     l.put("evicted_keys", ks.evicted);
     l.put("evicted_clients", st.evicted_clients);
     l.put("evicted_scripts", 0);
-    l.put("total_eviction_exceeded_time", 0);
-    l.put("current_eviction_exceeded_time", 0);
+    let over_now_ns = s.eviction.exceeded_now_ns(s.clock.mono_ns);
+    let over_ns = s.eviction.exceeded_ns + over_now_ns;
+    l.put("total_eviction_exceeded_time", over_ns / 1_000_000);
+    l.put("current_eviction_exceeded_time", over_now_ns / 1_000_000);
     l.put("keyspace_hits", ks.hits);
     l.put("keyspace_misses", ks.misses);
     l.put("pubsub_channels", s.pubsub.len(Kind::Channel));

@@ -170,8 +170,12 @@ fn push_string(value: Option<StrRef<'_>>, out: &mut Vec<u8>) -> bool {
 
 /// The field of a hash, unless it has expired.
 fn push_field(entry: &Entry, field: &[u8], now_ms: i64, out: &mut Vec<u8>) -> bool {
-    let Some(hash) = entry.value::<Hash>() else { return false };
-    let found = hash.get(field).filter(|f| f.expire_ms.is_none_or(|at| at > now_ms));
+    let Some(hash) = entry.value::<Hash>() else {
+        return false;
+    };
+    let found = hash
+        .get(field)
+        .filter(|f| f.expire_ms.is_none_or(|at| at > now_ms));
     if let Some(f) = &found {
         out.extend_from_slice(f.value.to_bytes(&mut [0; 20]));
     }

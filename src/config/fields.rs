@@ -454,7 +454,9 @@ impl Config {
     /// old form.
     pub fn compat_before(&self, major: u32, minor: u32) -> bool {
         let version = self.redis_compat_version.to_str_lossy();
-        let mut parts = version.split('.').map(|p| p.parse::<u32>().unwrap_or(u32::MAX));
+        let mut parts = version
+            .split('.')
+            .map(|p| p.parse::<u32>().unwrap_or(u32::MAX));
         let named = (parts.next().unwrap_or(u32::MAX), parts.next().unwrap_or(0));
         named < (major, minor)
     }

@@ -107,7 +107,9 @@ fn reject(server: &mut Server, client: &mut Client, id: Option<CommandId>, e: &E
 
 /// A browser, or something that misuses one, speaks HTTP to us: its first lines are no commands, its body might hold some.
 fn is_http(args: Args<'_>) -> bool {
-    [&b"POST"[..], b"Host:"].iter().any(|w| args.get(0).is_some_and(|a| a.eq_ignore_ascii_case(w)))
+    [&b"POST"[..], b"Host:"]
+        .iter()
+        .any(|w| args.get(0).is_some_and(|a| a.eq_ignore_ascii_case(w)))
 }
 
 #[cold]

@@ -117,9 +117,7 @@ pub fn encoding(ours: Option<&[u8]>, theirs: Option<&[u8]>, reference: (u32, u32
     let pair = (ours.unwrap_or_default(), theirs.unwrap_or_default());
     // Small lists and small sets became listpacks in 7.2; since 8.2 the key is embedded too and leaves less room for an embedded string.
     match pair {
-        (b"listpack", b"quicklist" | b"hashtable") => {
-            reference < (7, 2)
-        }
+        (b"listpack", b"quicklist" | b"hashtable") => reference < (7, 2),
         // SORT makes a small sorted set a skiplist there, to walk over it.
         (b"listpack", b"skiplist") => true,
         // HGETEX and the like make a small hash a listpackex even when no field gets a time.

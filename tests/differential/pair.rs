@@ -339,8 +339,8 @@ impl Pair {
         self.look[1].call(&[b"DEL".as_slice(), copies[0], copies[1]]);
         // Payloads are stamped as 8.2.3 stamps them, and a server before 8 refuses those of 8.2.3 too.
         let refused = b"-ERR DUMP payload version or checksum are wrong";
-        let newer_than_theirs =
-            version_of(&mut self.look[1]) < (8, 0) && restored[0] == Reply::Error(refused[1..].to_vec());
+        let newer_than_theirs = version_of(&mut self.look[1]) < (8, 0)
+            && restored[0] == Reply::Error(refused[1..].to_vec());
         match digests.items() {
             _ if newer_than_theirs => None,
             Some([ours, theirs]) if ours == theirs && restored[0] == Reply::simple("OK") => None,

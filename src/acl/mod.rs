@@ -34,5 +34,43 @@ pub use selector::Selector;
 pub use user::{User, UserFlags};
 pub use users::{UserId, Users};
 
+use crate::config::{AclPubsubDefault, Config};
+use user::RuleContext;
+
+/// The whole room.
+#[derive(Debug)]
+pub struct Acl {
+    /// The commands rules speak of.
+    pub commands: Commands,
+    /// The users.
+    pub users: Users,
+    /// What was denied.
+    pub log: AclLog,
+}
+
+impl Acl {
+    /// The default user alone, on a server with these commands.
+    pub fn new(commands: Commands) -> Self {
+        let rules = RuleContext {
+            commands: &commands,
+            all_channels: false,
+        };
+        Acl {
+            users: Users::new(rules),
+            commands,
+            log: AclLog::default(),
+        }
+    }
+
+    /// What rules are read against, and the users.
+    pub fn parts(&mut self, config: &Config) -> (RuleContext<'_>, &mut Users) {
+        let rules = RuleContext {
+            commands: &self.commands,
+            all_channels: config.acl_pubsub_default == AclPubsubDefault::AllChannels,
+        };
+        (rules, &mut self.users)
+    }
+}
+
 #[cfg(test)]
 mod tests;

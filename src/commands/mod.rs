@@ -18,6 +18,7 @@ pub mod introspect;
 pub mod introspection;
 pub mod list;
 pub mod memory;
+pub mod module;
 pub mod monitor;
 pub mod persistence;
 pub mod pubsub;
@@ -48,6 +49,7 @@ pub fn all() -> Vec<&'static Command> {
         debug::COMMANDS,
         info::COMMANDS,
         memory::COMMANDS,
+        module::COMMANDS,
         monitor::COMMANDS,
         pubsub::COMMANDS,
         introspection::COMMANDS,

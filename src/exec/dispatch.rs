@@ -7,6 +7,7 @@ use super::ctx::Ctx;
 use super::{acl, blocking, call, multi, pause};
 use crate::client::{Client, ClientFlags, CommandId};
 use crate::resp::{Args, Error};
+use crate::server::auth::is_open_to;
 use crate::server::{Server, ServerState, deliver};
 
 /// Runs one command of a client that is out of the table. `id`: what the name was found to be, ahead.
@@ -31,6 +32,11 @@ pub fn dispatch(
     };
     let command = server.registry.row(id);
     if let Err(e) = arity(command, args) {
+        return reject(server, client, Some(id), &e);
+    }
+    if command.flags.contains(F::PROTECTED)
+        && let Err(e) = opened(server, client, command)
+    {
         return reject(server, client, Some(id), &e);
     }
     client.last_command = Some(id);
@@ -81,6 +87,22 @@ fn arity(row: &'static Command, args: Args<'_>) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::text(super::registry::arity_error(row)))
+}
+
+/// DEBUG and MODULE are open only as far as `enable-debug-command` and `enable-module-command` say.
+#[cold]
+fn opened(server: &Server, client: &Client, command: &Command) -> Result<(), Error> {
+    let c = &server.config;
+    let (rule, name, option) = match command.name {
+        "debug" => (c.enable_debug_command, "DEBUG", "debug"),
+        _ => (c.enable_module_command, "MODULE", "module"),
+    };
+    if client.has(ClientFlags::FAKE) || is_open_to(rule, client) {
+        return Ok(());
+    }
+    Err(Error::text(format!(
+        "ERR {name} command not allowed. If the enable-{option}-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server."
+    )))
 }
 
 /// Replies an error to a command that did not run; inside MULTI that fails the transaction.

@@ -9,6 +9,7 @@ use super::Server;
 use crate::acl::users::DEFAULT_USER;
 use crate::acl::{Event, Reason, User, UserId};
 use crate::client::{Client, ClientFlags};
+use crate::config::EnableProtected;
 use crate::exec::acl;
 use crate::pubsub::Kind;
 use crate::resp::Error;
@@ -148,6 +149,15 @@ impl Server {
         let changed = users.change(DEFAULT_USER, &[b"resetpass".to_vec(), rule], rules);
         debug_assert!(changed.is_ok());
         self.user_changed(running, UserId::DEFAULT, None);
+    }
+}
+
+/// Whether what `enable-debug-command` and its kin guard is open to this client.
+pub fn is_open_to(rule: EnableProtected, client: &Client) -> bool {
+    match rule {
+        EnableProtected::Yes => true,
+        EnableProtected::No => false,
+        EnableProtected::Local => client.addr().is_local(),
     }
 }
 

@@ -139,7 +139,7 @@ fn read_some(server: &mut Server, client: &mut Client, scratch: &mut Scratch) ->
         buf.clear();
         scratch.buf = buf;
     }
-    if client.query.len() > server.config.client_query_buffer_limit as usize {
+    if holds_too_much(server, client) {
         log::warn!(
             "Closing client that reached max query buffer length: id={} addr={}",
             client.id,
@@ -150,6 +150,23 @@ fn read_some(server: &mut Server, client: &mut Client, scratch: &mut Scratch) ->
     }
     server.finish_turn_of(client);
     state
+}
+
+/// What a client that did not log in may have in its query buffer, bytes: it must not be able to fill memory with commands that
+/// never end.
+const UNAUTHENTICATED_QUERY_MAX: usize = 1024 * 1024;
+
+/// Whether a client's input passed `client-query-buffer-limit`. What MULTI has queued is input that did not run yet.
+fn holds_too_much(server: &Server, client: &Client) -> bool {
+    if client.has(ClientFlags::MASTER) {
+        return false;
+    }
+    let queued = client.multi.as_ref().map_or(0, |m| m.queued_bytes);
+    let held = client.query.len() + client.parser.mem_bytes() + queued;
+    let limit = server.config.client_query_buffer_limit as usize;
+    // What is being read into a long argument is bounded by proto-max-bulk-len.
+    client.query.len() + queued > limit
+        || client.has(ClientFlags::UNAUTHENTICATED) && held > UNAUTHENTICATED_QUERY_MAX
 }
 
 /// Keeps the unprocessed rest of a client's own buffer; an empty one is given back to the allocator.
@@ -335,9 +352,12 @@ fn restart(mut old: Parser, buf: &mut Vec<u8>) -> Parser {
 }
 
 fn protocol_error(server: &mut Server, client: &mut Client, rest: &[u8], e: ProtocolError) {
-    let sample = String::from_utf8_lossy(&rest[..rest.len().min(128)])
-        .escape_debug()
-        .to_string();
+    let sample = if server.config.hide_user_data_from_log {
+        "*redacted*".to_owned()
+    } else {
+        let shown = String::from_utf8_lossy(&rest[..rest.len().min(128)]);
+        shown.escape_debug().to_string()
+    };
     log::debug!(
         "Protocol error ({e}) from client: id={} addr={}. Query buffer during protocol error: '{sample}'",
         client.id,

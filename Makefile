@@ -54,7 +54,7 @@ fmt: ## formats the source
 	$(CARGO) fmt
 
 bench: build ## criterion benches, where there are any, then the server under redis-benchmark
-	tests/bench $(SERVER)
+	tests/bench/run
 
 install: build ## PREFIX=/usr/local DESTDIR=
 	install -d "$(BINDIR)" "$(CONFDIR)"

@@ -53,7 +53,7 @@ check: ## format, lints, types
 fmt: ## formats the source
 	$(CARGO) fmt
 
-bench: build ## criterion benches, where there are any, then the server under redis-benchmark
+bench: build ## CPU per request of commands and patterns beside the servers in PATH (tests/bench/run --help)
 	tests/bench/run
 
 install: build ## PREFIX=/usr/local DESTDIR=

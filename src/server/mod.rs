@@ -40,6 +40,7 @@ use crate::keyspace::{ExpiredKeys, Keyspace};
 use crate::net::{Listener, Poller};
 use crate::persist::Persist;
 use crate::pubsub::PubSub;
+use crate::repl::Replication;
 use crate::resp::Error;
 use crate::sys::alloc::Counters;
 use crate::tracking::Tracking;
@@ -114,6 +115,8 @@ pub struct Server {
     pub pause: crate::exec::pause::Pause,
     /// What goes to the AOF and the replicas.
     pub propagation: crate::exec::propagate::Propagation,
+    /// The history of writes, and who follows it.
+    pub repl: Replication,
     /// Counters for INFO.
     pub stats: stats::ServerStats,
     /// Per command, by id.

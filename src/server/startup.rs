@@ -267,6 +267,7 @@ impl Server {
             blocking: Default::default(),
             pause: Default::default(),
             propagation: Default::default(),
+            repl: Replication::new(clock.now_s()),
             stats: stats::ServerStats::default(),
             errors: stats::ErrorStats::default(),
             memory: Counters::of_this_thread(),

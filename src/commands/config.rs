@@ -85,8 +85,7 @@ fn config_set(ctx: &mut Ctx<'_>) -> Outcome {
     let prepared = config::prepare_set(&ctx.server.config, &pairs, rights).map_err(refused)?;
     ctx.server.change_settings(prepared).map_err(refused)?;
     // The client of this command was out of the table when the hooks ran.
-    let user = ctx.client.user_id;
-    ctx.server.user_changed(Some(&mut *ctx.client), user, None);
+    ctx.server.follow_user(ctx.client);
     ctx.reply().ok();
     Ok(Flow::Done)
 }

@@ -115,6 +115,14 @@ impl Server {
         }
     }
 
+    /// Makes one client follow its user and what the default user lets in.
+    pub fn follow_user(&self, client: &mut Client) {
+        if !self.asks_for_password() {
+            client.flags.remove(ClientFlags::UNAUTHENTICATED);
+        }
+        become_user(client, client.user_id, self.acl.users.get(client.user_id));
+    }
+
     /// A user was removed: its clients are logged out and closed, the running one when it has its reply.
     pub fn user_removed(&mut self, running: &mut Client, id: UserId) {
         let clients = self.clients.iter().filter(|c| c.user_id == id);

@@ -261,7 +261,10 @@ pub fn decode(format: &[u8], data: &[u8], mut at: usize, out: &mut impl Build) -
             b'b' | b'B' | b'h' | b'H' | b'l' | b'L' | b'T' | b'i' | b'I' => {
                 out.number(integer(&rest[..size], format.big_endian, option.is_ascii_lowercase()));
             }
-            b'x' => pushed -= 1,
+            b'x' => {
+                at += size;
+                continue;
+            }
             b'f' => out.number(f64::from(f32::from_bits(assemble(&rest[..size], format.big_endian) as u32))),
             b'd' => out.number(f64::from_bits(assemble(&rest[..size], format.big_endian))),
             b'c' => {
@@ -287,7 +290,7 @@ pub fn decode(format: &[u8], data: &[u8], mut at: usize, out: &mut impl Build) -
         pushed += 1;
         at += size;
     }
-    Ok((pushed as usize, at))
+    Ok((pushed, at))
 }
 
 /// The low 64 bits of an integer.

@@ -10,6 +10,5 @@ pub mod build;
 pub mod cjson;
 pub mod cmsgpack;
 pub mod number;
-#[cfg(test)]
 mod replay;
 pub mod structs;

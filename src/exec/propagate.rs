@@ -13,7 +13,7 @@
 
 use super::Ctx;
 use crate::resp::{Args, OwnedArgs};
-use crate::server::Server;
+use crate::server::{Server, ServerState};
 
 /// The unit that is being collected.
 #[derive(Debug, Default)]
@@ -22,6 +22,8 @@ pub struct Propagation {
     depth: u32,
     /// Commands of the outermost unit so far, with their databases.
     unit: Vec<(u32, OwnedArgs)>,
+    /// See [`stream_offset`].
+    offset: i64,
     /// Where a test (or DEBUG) reads along: everything that was fed.
     pub tap: Option<Vec<(Option<u32>, OwnedArgs)>>,
 }
@@ -117,8 +119,25 @@ fn send(server: &mut Server) {
     }
 }
 
+/// Finds out whether anybody listens. To be called whenever a listener comes or goes, and when loading begins or ends.
+pub fn refresh_listening(server: &mut Server) {
+    let loading = server.state.contains(ServerState::LOADING);
+    server.ks.fx.propagating =
+        !loading && server.persist.aof.takes_commands() || server.propagation.tap.is_some();
+}
+
+/// How far the stream of what was propagated has come: the replication offset, which grows with an AOF alone as well.
+pub fn stream_offset(server: &Server) -> i64 {
+    server.propagation.offset
+}
+
 /// Hands one command to everybody who listens. `db` is None for the MULTI and EXEC around a unit.
 fn feed(server: &mut Server, db: Option<u32>, args: Args<'_>) {
+    server.propagation.offset += 1;
+    if server.persist.aof.takes_commands() {
+        let annotate = server.annotation();
+        server.persist.aof.log.take(db, args, annotate);
+    }
     if let Some(tap) = &mut server.propagation.tap {
         tap.push((db, OwnedArgs::copy_of(args)));
     }

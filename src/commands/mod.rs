@@ -1,4 +1,5 @@
 //! Commands, a file or folder per family: each command is one function, one static row beside it, and its tests.
+pub mod acl;
 pub mod bitmap;
 pub mod client;
 pub mod client_tracking;
@@ -16,6 +17,7 @@ pub mod info;
 pub mod introspect;
 pub mod introspection;
 pub mod list;
+pub mod memory;
 pub mod monitor;
 pub mod persistence;
 pub mod pubsub;
@@ -46,6 +48,7 @@ pub fn all() -> Vec<&'static Command> {
         connection::COMMANDS,
         debug::COMMANDS,
         info::COMMANDS,
+        memory::COMMANDS,
         monitor::COMMANDS,
         pubsub::COMMANDS,
         introspection::COMMANDS,
@@ -58,6 +61,7 @@ pub fn all() -> Vec<&'static Command> {
         bitmap::COMMANDS,
         hyperloglog::COMMANDS,
         geo::COMMANDS,
+        acl::COMMANDS,
     ];
     families.concat()
 }

@@ -9,7 +9,7 @@
 //! branch.
 //!
 //! Extending: a listener is called in [`feed`], once per command, in order. It keeps track of the selected database itself:
-//! `None` stands for MULTI and EXEC, which need none.
+//! `None` stands for EXEC, which needs none.
 
 use super::Ctx;
 use crate::resp::{Args, OwnedArgs};
@@ -22,8 +22,6 @@ pub struct Propagation {
     depth: u32,
     /// Commands of the outermost unit so far, with their databases.
     unit: Vec<(u32, OwnedArgs)>,
-    /// See [`stream_offset`].
-    offset: i64,
     /// Where a test (or DEBUG) reads along: everything that was fed.
     pub tap: Option<Vec<(Option<u32>, OwnedArgs)>>,
 }
@@ -109,7 +107,9 @@ fn send(server: &mut Server) {
     let unit = std::mem::take(&mut server.propagation.unit);
     let wrapped = unit.len() > 1;
     if wrapped {
-        feed(server, None, OwnedArgs::from_iter([b"MULTI"]).view());
+        // The first SELECT stands before MULTI, as upstream has it.
+        let first = unit.first().map(|(db, _)| *db);
+        feed(server, first, OwnedArgs::from_iter([b"MULTI"]).view());
     }
     for (db, command) in &unit {
         feed(server, Some(*db), command.view());
@@ -122,18 +122,22 @@ fn send(server: &mut Server) {
 /// Finds out whether anybody listens. To be called whenever a listener comes or goes, and when loading begins or ends.
 pub fn refresh_listening(server: &mut Server) {
     let loading = server.state.contains(ServerState::LOADING);
-    server.ks.fx.propagating =
-        !loading && server.persist.aof.takes_commands() || server.propagation.tap.is_some();
+    let aof = !loading && server.persist.aof.takes_commands();
+    let replicates = server.repl.backlog.is_some();
+    server.ks.fx.propagating = aof || replicates || server.propagation.tap.is_some();
 }
 
 /// How far the stream of what was propagated has come: the replication offset, which grows with an AOF alone as well.
 pub fn stream_offset(server: &Server) -> i64 {
-    server.propagation.offset
+    server.repl.offset
 }
 
-/// Hands one command to everybody who listens. `db` is None for the MULTI and EXEC around a unit.
+/// Hands one command to everybody who listens. `db` is None for the EXEC around a unit.
 fn feed(server: &mut Server, db: Option<u32>, args: Args<'_>) {
-    server.propagation.offset += 1;
+    // A replica's stream is its master's; what its own clients write stays here.
+    if !server.state.contains(ServerState::REPLICA) {
+        server.repl.feed(db, args);
+    }
     if server.persist.aof.takes_commands() {
         let annotate = server.annotation();
         server.persist.aof.log.take(db, args, annotate);

@@ -6,7 +6,9 @@
 
 use super::host::{self, Host, OomRole, OomScore, Supervisor};
 use super::*;
+use crate::acl::Acl;
 use crate::config::{CommandLine, ConfigError};
+use crate::exec;
 use crate::exec::command::Command;
 use crate::keyspace::effects::Listening;
 use crate::keyspace::lazyfree::LazyFree;
@@ -94,6 +96,8 @@ fn configure(
                 ConfigError::Whole(format!(">>> 'rename-command {words}'\n{e}"))
             })?;
     }
+    let mut acl = Acl::new(exec::acl::facts(&registry));
+    super::acl::check_user_lines(&config, &mut acl)?;
     logging::start(&config).map_err(|e| {
         ConfigError::Whole(format!("Can't open the log file: {}", host::os_text(&e)))
     })?;
@@ -121,7 +125,9 @@ fn start(
     signal::install();
     crash::install(config.crash_log_enabled);
     crash::log_panics();
-    host::fit_maxclients(&mut config).map_err(|()| StartError::Logged)?;
+    if !host::fit_maxclients(&mut config) {
+        return Err(StartError::Logged);
+    }
     if config.disable_thp {
         process::disable_huge_pages();
     }
@@ -138,6 +144,9 @@ fn start(
     server.show_title();
     show_mode(&server.config);
     host::warn_about_backlog(server.config.tcp_backlog);
+    if !server.load_users() {
+        return Err(StartError::Logged);
+    }
     server.listen()?;
     log::info!("Server initialized");
     server.stats.startup_memory = server.used_memory();
@@ -231,6 +240,7 @@ impl Server {
             ks: Keyspace::new(config.databases as usize, seed, lazy),
             clients: Clients::new(),
             client_memory: ClientMemory::default(),
+            acl: Acl::new(exec::acl::facts(&registry)),
             pubsub: PubSub::new(),
             tracking: Tracking::default(),
             monitors: DenseSet::new(),
@@ -250,6 +260,7 @@ impl Server {
             blocking: Default::default(),
             pause: Default::default(),
             propagation: Default::default(),
+            repl: Replication::new(clock.now_s()),
             stats: stats::ServerStats::default(),
             errors: stats::ErrorStats::default(),
             memory: Counters::of_this_thread(),
@@ -362,12 +373,5 @@ impl Server {
             let _ = std::fs::remove_file(path);
         }
         log::warn!("Redis is now ready to exit, bye bye...");
-    }
-
-    /// Bytes of the tables that hold the keys, the keys themselves not included; an estimate from their number.
-    pub fn keyspace_overhead(&self) -> usize {
-        // Measured at every fill (DESIGN 4): 11.1 to 12.3 bytes per entry.
-        const TABLE_BYTES_PER_KEY: usize = 12;
-        self.ks.total_keys() * TABLE_BYTES_PER_KEY
     }
 }

@@ -28,6 +28,7 @@ pub mod sort;
 pub mod stream;
 pub mod string;
 pub mod transactions;
+pub mod waitaof;
 pub mod zset;
 
 use crate::exec::command::Command;
@@ -56,6 +57,7 @@ pub fn all() -> Vec<&'static Command> {
         dump::COMMANDS,
         persistence::COMMANDS,
         zset::COMMANDS,
+        waitaof::COMMANDS,
         bitmap::COMMANDS,
         hyperloglog::COMMANDS,
         geo::COMMANDS,

@@ -19,6 +19,7 @@ pub mod list;
 pub mod monitor;
 pub mod persistence;
 pub mod pubsub;
+pub mod replica;
 pub mod scan;
 pub mod set;
 pub mod slowlog;
@@ -52,6 +53,7 @@ pub fn all() -> Vec<&'static Command> {
         transactions::COMMANDS,
         dump::COMMANDS,
         persistence::COMMANDS,
+        replica::COMMANDS,
         zset::COMMANDS,
         bitmap::COMMANDS,
         hyperloglog::COMMANDS,

@@ -19,6 +19,7 @@ pub mod logging;
 pub mod monitor;
 pub mod output;
 pub mod publish;
+pub mod replica;
 pub mod saving;
 pub mod shutdown;
 pub mod slowlog;
@@ -63,6 +64,8 @@ bitflags! {
         const MONITORED = 64;
         /// Users other than the unrestricted default one exist.
         const ACL = 128;
+        /// The dataset of the master is being loaded aside, while the old one is served.
+        const ASYNC_LOADING = 1 << 10;
     }
 }
 
@@ -98,6 +101,8 @@ pub struct Server {
     pub child_is_saving: bool,
     /// Saving and loading.
     pub persist: Persist,
+    /// The history of writes this server makes or follows, and the link to its master.
+    pub repl: crate::repl::Replication,
     /// Readiness.
     pub poller: Poller,
     /// Listening sockets.

@@ -157,6 +157,7 @@ fn start(
     if server.shutdown.done().is_some() {
         return Ok(server);
     }
+    server.start_as_replica();
     for kind in server.listener_kinds() {
         log::info!("Ready to accept connections {kind}");
     }
@@ -251,6 +252,7 @@ impl Server {
             expired_keys: ExpiredKeys::Delete,
             child_is_saving: false,
             persist: Persist::new(clock.now_s()),
+            repl: crate::repl::Replication::default(),
             poller,
             listeners: Vec::new(),
             queues: Queues::default(),

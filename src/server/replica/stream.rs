@@ -62,7 +62,6 @@ impl Server {
             link.down_total_s += now_s - link.down_since_s;
         }
         link.down_since_s = 0;
-        link.attempts = 0;
     }
 
     /// The master goes on where we asked, perhaps under a new name of the history.
@@ -204,6 +203,7 @@ impl Server {
         link.stage = Stage::Connect;
         link.open_unit = Vec::new();
         link.down_since_s = now_s;
+        link.attempts = 0;
         link.ack_now = false;
         // A stream that could not be understood is not worth going on with, nor one without offsets.
         let broken = gone.has(ClientFlags::CLOSE_AFTER_REPLY) || link.old_master;

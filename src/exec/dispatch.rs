@@ -124,7 +124,8 @@ fn cut_off_http(server: &mut Server, client: &mut Client) {
 
 /// Every guard in order; the first that objects wins.
 fn guards(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    const ORDER: &[fn(&mut Ctx<'_>) -> Result<(), Error>] = &[
+    type Guard = fn(&mut Ctx<'_>) -> Result<(), Error>;
+    const ORDER: &[Guard] = &[
         authenticated,
         memory,
         disk,

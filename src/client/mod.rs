@@ -2,11 +2,13 @@
 pub mod blocked;
 pub mod line;
 pub mod memory;
+pub mod replica;
 pub mod table;
 
 pub use crate::keyspace::effects::ClientRef;
 pub use crate::pubsub::Subscriptions;
 pub use blocked::Blocked;
+pub use replica::ReplicaState;
 pub use table::Clients;
 
 use crate::net::{Conn, PeerName};
@@ -197,6 +199,8 @@ pub struct Client {
     pub blocked: Option<Box<Blocked>>,
     /// Pub/sub.
     pub subs: Option<Box<Subscriptions>>,
+    /// What is known of it as a replica of ours: set with the first REPLCONF, SYNC or PSYNC.
+    pub replica: Option<Box<ReplicaState>>,
     /// Memory last accounted for it (maxmemory-clients), bytes.
     pub accounted_mem: usize,
 }
@@ -230,6 +234,7 @@ impl Client {
             multi: None,
             blocked: None,
             subs: None,
+            replica: None,
             accounted_mem: 0,
         }
     }
@@ -261,6 +266,11 @@ impl Client {
     /// Subscriptions, made on first use.
     pub fn subs_mut(&mut self) -> &mut Subscriptions {
         self.subs.get_or_insert_default()
+    }
+
+    /// Its state as a replica, made on first use.
+    pub fn replica_mut(&mut self) -> &mut ReplicaState {
+        self.replica.get_or_insert_default()
     }
 
     /// The peer's address.

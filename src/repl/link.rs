@@ -177,3 +177,13 @@ impl MasterLink {
         }
     }
 }
+
+impl std::fmt::Debug for MasterLink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MasterLink")
+            .field("stage", &self.stage.name())
+            .field("applied", &self.applied)
+            .field("cached", &self.cached)
+            .finish_non_exhaustive()
+    }
+}

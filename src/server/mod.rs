@@ -38,6 +38,7 @@ use crate::keyspace::{ExpiredKeys, Keyspace};
 use crate::net::{Listener, Poller};
 use crate::persist::Persist;
 use crate::pubsub::PubSub;
+use crate::repl::Replication;
 use crate::resp::Error;
 use crate::sys::alloc::Counters;
 use crate::tracking::Tracking;
@@ -102,8 +103,6 @@ pub struct Server {
     pub child_is_saving: bool,
     /// Saving and loading.
     pub persist: Persist,
-    /// The history of writes this server makes or follows, and the link to its master.
-    pub repl: crate::repl::Replication,
     /// Readiness.
     pub poller: Poller,
     /// Listening sockets.
@@ -116,6 +115,8 @@ pub struct Server {
     pub pause: crate::exec::pause::Pause,
     /// What goes to the AOF and the replicas.
     pub propagation: crate::exec::propagate::Propagation,
+    /// The history of writes, and who follows it.
+    pub repl: Replication,
     /// Counters for INFO.
     pub stats: stats::ServerStats,
     /// Per command, by id.

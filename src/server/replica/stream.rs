@@ -35,6 +35,7 @@ impl Server {
         client.query = rest;
         let h = self.clients.insert(client);
         self.repl.link.client = Some(h);
+        self.repl.db = Some(db);
         self.link_is_up();
         let token = Token::Client {
             slot: h.slot,
@@ -98,11 +99,11 @@ impl Server {
             return;
         }
         if self.repl.link.open_unit.is_empty() {
-            self.count_applied(bytes);
+            self.count_applied(bytes, client.db);
         } else {
             let mut unit = std::mem::take(&mut self.repl.link.open_unit);
             unit.extend_from_slice(bytes);
-            self.count_applied(&unit);
+            self.count_applied(&unit, client.db);
         }
         if self.repl.link.ack_now {
             self.repl.link.ack_now = false;
@@ -139,9 +140,9 @@ impl Server {
         }
     }
 
-    fn count_applied(&mut self, bytes: &[u8]) {
+    fn count_applied(&mut self, bytes: &[u8], db: u32) {
         self.repl.link.applied += bytes.len() as i64;
-        history::forward(self, bytes);
+        history::forward(self, bytes, db);
     }
 
     /// Tells the master how far we are; `client` is the master.

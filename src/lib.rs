@@ -11,6 +11,7 @@ pub mod ds;
 pub mod exec;
 pub mod keyspace;
 pub mod net;
+pub mod observe;
 pub mod persist;
 pub mod pubsub;
 pub mod resp;

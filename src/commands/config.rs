@@ -100,6 +100,17 @@ pub fn allowed(rule: EnableProtected, client: &Client) -> bool {
     }
 }
 
+/// Refuses a protected command family (`DEBUG`, `MODULE`) to clients for whom the rule does not open it.
+pub fn permitted(client: &Client, family: &str, rule: EnableProtected) -> Result<(), Error> {
+    if allowed(rule, client) {
+        return Ok(());
+    }
+    Err(Error::text(format!(
+        "ERR {family} command not allowed. If the enable-{}-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.",
+        family.to_ascii_lowercase()
+    )))
+}
+
 /// The row of CONFIG RESETSTAT.
 pub static CONFIG_RESETSTAT: Command = Command {
     name: "config|resetstat",

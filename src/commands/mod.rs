@@ -15,8 +15,11 @@ pub mod hyperloglog;
 pub mod info;
 pub mod introspect;
 pub mod introspection;
+pub mod latency;
 pub mod list;
+pub mod lolwut;
 pub mod memory;
+pub mod module;
 pub mod monitor;
 pub mod persistence;
 pub mod pubsub;
@@ -46,7 +49,10 @@ pub fn all() -> Vec<&'static Command> {
         connection::COMMANDS,
         debug::COMMANDS,
         info::COMMANDS,
+        latency::COMMANDS,
+        lolwut::COMMANDS,
         memory::COMMANDS,
+        module::COMMANDS,
         monitor::COMMANDS,
         pubsub::COMMANDS,
         introspection::COMMANDS,

@@ -315,6 +315,12 @@ pub fn warn_about_backlog(backlog: i32) {
     }
 }
 
+/// Whether the system gives every process transparent huge pages.
+pub fn huge_pages_always() -> bool {
+    std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled")
+        .is_ok_and(|text| text.contains("[always]"))
+}
+
 fn read_number(path: &str) -> Option<i64> {
     std::fs::read_to_string(path).ok()?.trim().parse().ok()
 }

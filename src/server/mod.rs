@@ -119,6 +119,8 @@ pub struct Server {
     pub errors: stats::ErrorStats,
     /// Memory in use.
     pub memory: Counters,
+    /// Slow moments.
+    pub latency: crate::observe::Latency,
     /// The slow log.
     pub slowlog: slowlog::SlowLog,
     /// Identity: 40 hex digits, new at each start.

@@ -262,6 +262,7 @@ impl Server {
             stats: stats::ServerStats::default(),
             errors: stats::ErrorStats::default(),
             memory: Counters::of_this_thread(),
+            latency: Default::default(),
             slowlog: slowlog::SlowLog::default(),
             run_id: crate::sys::entropy::random_hex(),
             started_s: clock.now_s(),
@@ -281,6 +282,8 @@ impl Server {
 
     /// Takes over settings that other rooms keep in a quicker form. Called at start and after CONFIG SET.
     pub fn settings_changed(&mut self) {
+        self.latency
+            .set_threshold_ms(self.config.latency_monitor_threshold as u64);
         self.client_limit_changed();
         self.state
             .set(ServerState::MAXMEMORY, self.config.maxmemory > 0);

@@ -6,6 +6,7 @@ use crate::client::{Client, ClientFlags, CommandId};
 use crate::observe::Event;
 use crate::resp::out::Mark;
 use crate::server::ServerState;
+use crate::sys::crash::Running;
 use hdrhistogram::Histogram;
 
 /// What is counted per command (INFO commandstats and latencystats, LATENCY HISTOGRAM).
@@ -50,7 +51,11 @@ impl CommandStat {
 pub fn call(ctx: &mut Ctx<'_>, id: CommandId) {
     let dirty = ctx.server.ks.fx.dirty;
     let start = ctx.server.clock.mono_ns;
-    let outcome = (ctx.command.handler)(ctx);
+    let outcome = {
+        let running = Running::new(ctx.command.name, std::ptr::from_ref(ctx));
+        let _entered = running.enter();
+        (ctx.command.handler)(ctx)
+    };
     let mut failed = false;
     let mut block = None;
     match outcome {

@@ -125,6 +125,7 @@ impl Server {
         for listener in &self.listeners {
             fork::close_inherited(listener_fd(listener));
         }
+        host::bind(&self.config.bgsave_cpulist, "the saving child");
         let oom = &mut self.host.oom;
         oom.write(&self.config, OomRole::Child);
         if self.config.set_proc_title {

@@ -48,7 +48,12 @@ impl std::fmt::Display for StartError {
 }
 
 /// Runs a server as the command line asks; gives the process' exit code.
-pub fn serve(line: &CommandLine, sentinel: bool, commands: &[&'static Command]) -> i32 {
+pub fn serve(
+    line: &CommandLine,
+    sentinel: bool,
+    commands: &[&'static Command],
+    reports: super::Reports,
+) -> i32 {
     process::prepare_title();
     let program = std::env::args().next().unwrap_or_default();
     // Before `dir` takes effect.
@@ -61,7 +66,7 @@ pub fn serve(line: &CommandLine, sentinel: bool, commands: &[&'static Command]) 
         }
     };
     let bare = line.file.is_none() && !line.stdin && line.options.is_empty();
-    match start(config, registry, config_file, bare, &program) {
+    match start(config, registry, config_file, bare, &program, reports) {
         Ok(mut server) => {
             let code = server.run();
             server.leave();
@@ -113,6 +118,7 @@ fn start(
     config_file: Option<std::path::PathBuf>,
     bare: bool,
     program: &str,
+    reports: super::Reports,
 ) -> Result<Box<Server>, StartError> {
     host::warn_about_memory_settings();
     let supervisor = Supervisor::detect(config.supervised);
@@ -126,6 +132,7 @@ fn start(
         return Err(StartError::Logged);
     }
     signal::install();
+    crash::watchdog::install(config.watchdog_period > 0);
     crash::install(config.crash_log_enabled);
     crash::log_panics();
     if !host::fit_maxclients(&mut config) {
@@ -136,7 +143,12 @@ fn start(
     }
     logging::this_is_the_server();
     crate::sys::alloc::set_decay();
+    host::note_unsupported(&mut config);
+    let cpus = host::bind_background_threads(&config);
     let mut server = Box::new(Server::new(config, registry, config_file)?);
+    server.reports = reports;
+    host::bind_main_thread(&server.config, cpus);
+    crash::attach(&*server);
     log::info!("monotonic clock: POSIX clock_gettime");
     server.host = Host {
         supervisor,
@@ -270,6 +282,7 @@ impl Server {
             expiry: expiry::Expiry::default(),
             eviction: eviction::Eviction::default(),
             cron_loops: 0,
+            reports: Default::default(),
             host: Host::default(),
             debug: DebugSwitches::default(),
             config,

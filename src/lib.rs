@@ -3,6 +3,7 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod acl;
 pub mod cli;
 pub mod client;
 pub mod commands;
@@ -14,7 +15,9 @@ pub mod net;
 pub mod observe;
 pub mod persist;
 pub mod pubsub;
+pub mod repl;
 pub mod resp;
+pub mod script;
 pub mod server;
 pub mod sys;
 pub mod tracking;

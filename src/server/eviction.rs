@@ -82,9 +82,15 @@ impl Server {
 
     /// Evicts until the memory in use is at most `limit`, or until the time is over; see [`Server::free_memory`].
     fn evict_until(&mut self, limit: usize, deadline_ns: u64) -> bool {
+        let pending = self.ks.lazy.pending();
         loop {
             let found = (0..BATCH).all(|_| self.counted_memory() <= limit || self.evict_one());
             propagate::flush_deletions(self);
+            if !self.config.lazyfree_lazy_eviction && self.ks.lazy.pending() > pending {
+                // A value too big for the loop went to the other thread: what it held is as good as free.
+                self.eviction.unfinished = true;
+                break true;
+            }
             if self.counted_memory() <= limit {
                 self.note_below_limit();
                 break true;

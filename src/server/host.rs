@@ -349,8 +349,11 @@ pub fn bind(list: &crate::config::Text, what: &str) {
 }
 
 /// Before background threads are started: they inherit the processors of `bio-cpulist`. Returns what the main thread has to go
-/// back to, see [`bind_main_thread`].
+/// back to, see [`bind_main_thread`]. Without a list no system call is made: a sandbox may kill a process for it.
 pub fn bind_background_threads(config: &Config) -> Option<affinity::Cpus> {
+    if config.bio_cpulist.as_bytes().is_empty() {
+        return None;
+    }
     let before = affinity::of_this_thread().ok();
     bind(&config.bio_cpulist, "background threads");
     before

@@ -16,7 +16,9 @@ pub mod hyperloglog;
 pub mod info;
 pub mod introspect;
 pub mod introspection;
+pub mod latency;
 pub mod list;
+pub mod lolwut;
 pub mod memory;
 pub mod module;
 pub mod monitor;
@@ -50,6 +52,8 @@ pub fn all() -> Vec<&'static Command> {
         connection::COMMANDS,
         debug::COMMANDS,
         info::COMMANDS,
+        latency::COMMANDS,
+        lolwut::COMMANDS,
         memory::COMMANDS,
         module::COMMANDS,
         monitor::COMMANDS,

@@ -2,6 +2,7 @@
 
 mod acl;
 mod blocking;
+mod crash;
 mod cross_load;
 mod harness;
 mod memory;

@@ -16,6 +16,7 @@ pub mod info;
 pub mod introspect;
 pub mod introspection;
 pub mod list;
+pub mod migrate;
 pub mod monitor;
 pub mod persistence;
 pub mod pubsub;
@@ -51,6 +52,7 @@ pub fn all() -> Vec<&'static Command> {
         slowlog::COMMANDS,
         transactions::COMMANDS,
         dump::COMMANDS,
+        migrate::COMMANDS,
         persistence::COMMANDS,
         zset::COMMANDS,
         bitmap::COMMANDS,

@@ -23,6 +23,7 @@ impl Server {
         self.note_memory();
         self.sample_ttls();
         self.clients_cron();
+        self.links.close_idle(self.clock.now_s());
         shutdown::on_signal(self);
         self.persist_cron();
         super::tracked::limit(self);

@@ -102,6 +102,8 @@ pub struct Server {
     pub poller: Poller,
     /// Listening sockets.
     pub listeners: Vec<Listener>,
+    /// Connections that MIGRATE keeps.
+    pub links: crate::net::link::Links,
     /// Work that waits for the next turns.
     pub queues: Queues,
     /// Parked clients.

@@ -46,9 +46,8 @@ pub(super) fn stats(l: &mut Lines, a: &Around<'_>) {
     l.put("pubsubshard_channels", s.pubsub.len(Kind::Shard));
     l.put("latest_fork_usec", s.persist.latest_fork_us);
     l.put("total_forks", st.forks);
-    for field in ["migrate_cached_sockets", "slave_expires_tracked_keys"] {
-        l.put(field, 0);
-    }
+    l.put("migrate_cached_sockets", s.links.len());
+    l.put("slave_expires_tracked_keys", 0);
     for field in ["hits", "misses", "key_hits", "key_misses"] {
         l.raw(format_args!("active_defrag_{field}:0"));
     }

@@ -67,7 +67,7 @@ pub fn describe(client: &Client, around: Surroundings<'_>) -> String {
         -1
     };
     let watch = c.multi.as_ref().map_or(0, |m| m.watched.len());
-    let (obl, rbs) = c.out.tail_len();
+    let (obl, rbs) = c.out.first_len();
     let events = if c.conn.is_none() {
         ""
     } else if c.has(F::WRITE_BLOCKED) {
@@ -98,7 +98,7 @@ pub fn describe(client: &Client, around: Surroundings<'_>) -> String {
         c.query.capacity() - c.query.len(),
         c.parser.mem_bytes(),
         c.out.pieces(),
-        c.out.mem_bytes() - rbs.min(c.out.mem_bytes()),
+        c.out.counted(),
         c.mem_bytes(),
     );
     let resp = match c.proto {

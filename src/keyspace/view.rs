@@ -544,16 +544,21 @@ impl<'a> DbView<'a> {
         }
     }
 
-    /// Deletes a key to stay below `maxmemory`, propagates that and counts it.
-    pub fn delete_evicted(&mut self, key: Key<'_>) {
+    /// Deletes a key to stay below `maxmemory` and counts it; false when it is not there. [`DbView::announce_evicted`] is to
+    /// follow.
+    pub fn remove_evicted(&mut self, key: Key<'_>) -> bool {
         let Some(e) = self.db.keys.remove(key.hash, key.bytes) else {
-            return;
+            return false;
         };
         self.db.fields.left(&e);
-        let lazy = self.config.lazyfree_lazy_eviction;
-        free(self.lazy, e, lazy);
+        free(self.lazy, e, self.config.lazyfree_lazy_eviction);
         self.stats.evicted += 1;
-        self.propagate_deletion(key.bytes, lazy);
+        true
+    }
+
+    /// Propagates the deletion of an evicted key and tells those who listen.
+    pub fn announce_evicted(&mut self, key: Key<'_>) {
+        self.propagate_deletion(key.bytes, self.config.lazyfree_lazy_eviction);
         if self.fx.listening != Listening::empty() {
             self.touched(key.bytes);
             self.event(NotifyFlags::EVICTED, "evicted", key.bytes);

@@ -161,6 +161,8 @@ pub struct Queues {
     pub deferred: Vec<deliver::Deferred>,
     /// Output buffers that nobody uses, for the next reply.
     pub spare_out: Vec<Vec<u8>>,
+    /// Bytes of them.
+    pub spare_bytes: usize,
 }
 
 /// What DEBUG switches on and off.

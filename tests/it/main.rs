@@ -3,6 +3,7 @@
 mod blocking;
 mod cross_load;
 mod harness;
+mod limits;
 mod migrate;
 mod protocol;
 mod pubsub;

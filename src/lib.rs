@@ -14,6 +14,7 @@ pub mod net;
 pub mod persist;
 pub mod pubsub;
 pub mod resp;
+pub mod script;
 pub mod server;
 pub mod sys;
 pub mod tracking;

@@ -16,6 +16,7 @@ pub mod info;
 pub mod introspect;
 pub mod introspection;
 pub mod list;
+pub mod memory;
 pub mod migrate;
 pub mod monitor;
 pub mod persistence;
@@ -46,6 +47,7 @@ pub fn all() -> Vec<&'static Command> {
         connection::COMMANDS,
         debug::COMMANDS,
         info::COMMANDS,
+        memory::COMMANDS,
         monitor::COMMANDS,
         pubsub::COMMANDS,
         introspection::COMMANDS,

@@ -128,7 +128,9 @@ fn start(
     signal::install();
     crash::install(config.crash_log_enabled);
     crash::log_panics();
-    host::fit_maxclients(&mut config).map_err(|()| StartError::Logged)?;
+    if !host::fit_maxclients(&mut config) {
+        return Err(StartError::Logged);
+    }
     if config.disable_thp {
         process::disable_huge_pages();
     }
@@ -356,12 +358,5 @@ impl Server {
             let _ = std::fs::remove_file(path);
         }
         log::warn!("Redis is now ready to exit, bye bye...");
-    }
-
-    /// Bytes of the tables that hold the keys, the keys themselves not included; an estimate from their number.
-    pub fn keyspace_overhead(&self) -> usize {
-        // Measured at every fill (DESIGN 4): 11.1 to 12.3 bytes per entry.
-        const TABLE_BYTES_PER_KEY: usize = 12;
-        self.ks.total_keys() * TABLE_BYTES_PER_KEY
     }
 }

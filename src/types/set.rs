@@ -11,6 +11,7 @@ use crate::ds::listpack::{self, Entry, Listpack};
 use crate::ds::numtext::parse_i64;
 use crate::ds::rng::Rng;
 use crate::ds::table::Table;
+use crate::sys::alloc::class_bytes;
 
 /// The directives that shape sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,7 +119,7 @@ impl Set {
             Set::Table(_) => false,
         };
         if too_many {
-            self.to_table(n);
+            self.convert_to_table(n);
         }
     }
 
@@ -142,7 +143,7 @@ impl Set {
                     l.push_back(member);
                     return true;
                 }
-                self.to_table(1);
+                self.convert_to_table(1);
                 self.add(member, limits)
             }
             Set::Intset(s) => match parse_i64(member) {
@@ -151,7 +152,7 @@ impl Set {
                         return false;
                     }
                     if s.len() > limits.max_intset.min(INTSET_CAP) {
-                        self.to_table(0);
+                        self.convert_to_table(0);
                     }
                     true
                 }
@@ -186,11 +187,11 @@ impl Set {
                 return;
             }
         }
-        self.to_table(1);
+        self.convert_to_table(1);
     }
 
     /// Makes it a table with room for `more` members.
-    fn to_table(&mut self, more: usize) {
+    fn convert_to_table(&mut self, more: usize) {
         let mut t = Table::with_capacity(self.len() + more);
         let mut buf = [0u8; 20];
         for m in self.iter() {
@@ -246,12 +247,16 @@ impl Set {
         }
     }
 
-    /// Bytes that a packed set's blob or a table's own allocations take (MEMORY USAGE).
-    pub fn heap_bytes(&self) -> usize {
+    /// Bytes of the blocks it owns (MEMORY USAGE); members from the mean of `samples` of them.
+    pub fn mem_bytes(&self, samples: usize) -> usize {
         match self {
-            Set::Intset(s) => s.total_bytes(),
-            Set::Listpack(l) => l.total_bytes(),
-            Set::Table(t) => t.mem_bytes() + t.iter().map(|m| m.alloc_size()).sum::<usize>(),
+            Set::Intset(s) => class_bytes(s.total_bytes()),
+            Set::Listpack(l) => class_bytes(l.total_bytes()),
+            Set::Table(t) => {
+                class_bytes(size_of::<Table<SetMember>>())
+                    + t.mem_bytes()
+                    + t.items_bytes(samples, SetMember::class_size)
+            }
         }
     }
 }

@@ -4,6 +4,7 @@ mod blocking;
 mod cross_load;
 mod harness;
 mod limits;
+mod memory;
 mod migrate;
 mod protocol;
 mod pubsub;

@@ -197,6 +197,8 @@ pub struct Client {
     pub blocked: Option<Box<Blocked>>,
     /// Pub/sub.
     pub subs: Option<Box<Subscriptions>>,
+    /// Bytes its prefixes of client-side caching take.
+    pub tracking_bytes: usize,
     /// Memory last accounted for it (maxmemory-clients), bytes.
     pub accounted_mem: usize,
 }
@@ -230,6 +232,7 @@ impl Client {
             multi: None,
             blocked: None,
             subs: None,
+            tracking_bytes: 0,
             accounted_mem: 0,
         }
     }
@@ -277,5 +280,6 @@ impl Client {
             + self.name.as_ref().map_or(0, |n| n.len())
             + self.multi.as_ref().map_or(0, |m| m.mem_bytes())
             + self.subs.as_ref().map_or(0, |s| s.mem_bytes())
+            + self.tracking_bytes
     }
 }

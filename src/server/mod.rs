@@ -64,6 +64,8 @@ bitflags! {
         const MONITORED = 64;
         /// Users other than the unrestricted default one exist.
         const ACL = 128;
+        /// `maxmemory-clients` is set.
+        const CLIENT_LIMIT = 256;
     }
 }
 

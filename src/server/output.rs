@@ -154,7 +154,7 @@ impl Server {
     }
 
     /// Undoes every trace of a client in the other rooms and closes its connection.
-    fn forget(&mut self, client: &mut Client) {
+    pub(super) fn forget(&mut self, client: &mut Client) {
         crate::exec::blocking::unlink(self, client);
         crate::exec::multi::unwatch(self, client);
         if let Some(own) = client.subs.take() {

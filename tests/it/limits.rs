@@ -97,3 +97,76 @@ fn the_room_of_a_huge_command_is_given_back() {
     let after = info(&mut c, "used_memory");
     assert!(after - before < 500_000, "{before} to {after}");
 }
+
+#[test]
+fn the_biggest_clients_go_before_the_next_command_runs() {
+    let server = Server::start(&["--maxmemory-clients", "2mb"]);
+    let mut c = server.conn();
+    let mut hog = server.conn();
+    hog.cmd("CLIENT SETNAME hog");
+    let half = 1024 * 1024;
+    hog.write(format!("*1\r\n${half}\r\n{}", "v".repeat(half)).as_bytes())
+        .expect("sent");
+    let list = |c: &mut Conn| {
+        let text = c.cmd("CLIENT LIST");
+        String::from_utf8_lossy(text.bytes().expect("text")).into_owned()
+    };
+    // The long argument that is not whole yet is the query buffer.
+    let wanted = format!("qbuf={half} ");
+    let seen = (0..200).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        list(&mut c).contains(&wanted)
+    });
+    assert!(seen, "{}", list(&mut c));
+    assert!(list(&mut c).contains("name=hog"));
+    c.cmd("CONFIG SET maxmemory-clients 1mb");
+    assert!(!list(&mut c).contains("name=hog"));
+    assert!(hog.is_closed_by_peer());
+    // So do those that gather prefixes.
+    c.cmd("CONFIG SET maxmemory-clients 100kb");
+    let mut many = server.conn3();
+    let gone = (0..5000).any(|i| {
+        many.write(format!("CLIENT TRACKING ON BCAST PREFIX {i:06}\r\n").as_bytes())
+            .is_err()
+            || many.read().is_err()
+    });
+    assert!(gone);
+    assert_eq!(info(&mut c, "evicted_clients"), 2);
+}
+
+#[test]
+fn an_eviction_is_told_before_the_reply_of_the_command_that_caused_it() {
+    let server = Server::start(&["--maxmemory-policy", "volatile-random"]);
+    let mut c = server.conn3();
+    c.cmd("CLIENT TRACKING ON");
+    c.cmd("SETEX soon 10000 x");
+    c.cmd("GET soon");
+    c.cmd("SETBIT big 1600000 0");
+    let limit = info(&mut c, "used_memory") - 50_000;
+    c.cmd(&format!("CONFIG SET maxmemory {limit}"));
+    c.write(b"GETBIT big 0\r\n").expect("sent");
+    let stale = Reply::Push(vec![
+        Reply::bulk("invalidate"),
+        Reply::Array(Some(vec![Reply::bulk("soon")])),
+    ]);
+    assert_eq!(c.read().expect("a push"), stale);
+    assert_eq!(c.read().expect("the reply"), Reply::Int(0));
+}
+
+#[test]
+fn noloop_does_not_hide_what_expired() {
+    let server = Server::start(&["--enable-debug-command", "yes"]);
+    let mut c = server.conn3();
+    c.cmd("CLIENT TRACKING ON BCAST NOLOOP");
+    c.cmd("DEBUG SET-ACTIVE-EXPIRE 0");
+    c.cmd("SET own 1");
+    c.cmd("SET k v PX 1");
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    c.write(b"GET k\r\n").expect("sent");
+    assert_eq!(c.read().expect("the reply"), Reply::Null);
+    let stale = Reply::Push(vec![
+        Reply::bulk("invalidate"),
+        Reply::Array(Some(vec![Reply::bulk("k")])),
+    ]);
+    assert_eq!(c.read().expect("a push"), stale);
+}

@@ -83,11 +83,17 @@ impl Server {
         // What is recorded of each deletion (for those who cache the key, for replicas) takes memory too, for a moment: it is
         // not counted against what the deletions freed, or evicting would feed itself.
         let mut freed = 0;
+        let pending = self.ks.lazy.pending();
         loop {
             let found = (0..BATCH).all(|_| {
                 freed >= too_much || self.counted_memory() <= limit || self.evict_one(&mut freed)
             });
             propagate::flush_deletions(self);
+            if !self.config.lazyfree_lazy_eviction && self.ks.lazy.pending() > pending {
+                // A value too big for the loop went to the other thread: what it held is as good as free.
+                self.eviction.unfinished = true;
+                break true;
+            }
             if freed >= too_much || self.counted_memory() <= limit {
                 self.note_below_limit();
                 break true;

@@ -187,8 +187,8 @@ impl Server {
                 "WARNING: the new maxmemory value set via CONFIG SET ({limit}) is smaller than the current memory usage ({used}). This will result in key eviction and/or the inability to accept new write commands depending on the maxmemory-policy."
             );
         }
+        // The end of the turn evicts: not in the middle of a transaction, nor twice.
         self.settings_changed();
-        self.free_memory();
     }
 
     fn change_directory(&self, before: &Config) -> Result<(), Reason> {

@@ -71,6 +71,8 @@ bitflags! {
         const MONITORED = 64;
         /// The dataset of the master is being loaded aside, while the old one is served.
         const ASYNC_LOADING = 1 << 10;
+        /// `maxmemory-clients` is set.
+        const CLIENT_LIMIT = 256;
     }
 }
 
@@ -112,6 +114,8 @@ pub struct Server {
     pub poller: Poller,
     /// Listening sockets.
     pub listeners: Vec<Listener>,
+    /// Connections that MIGRATE keeps.
+    pub links: crate::net::link::Links,
     /// Work that waits for the next turns.
     pub queues: Queues,
     /// Parked clients.
@@ -191,6 +195,8 @@ pub struct Queues {
     pub deferred: Vec<deliver::Deferred>,
     /// Output buffers that nobody uses, for the next reply.
     pub spare_out: Vec<Vec<u8>>,
+    /// Bytes of them.
+    pub spare_bytes: usize,
 }
 
 /// What DEBUG switches on and off.

@@ -269,6 +269,7 @@ impl Server {
             persist: Persist::new(clock.now_s()),
             poller,
             listeners: Vec::new(),
+            links: Default::default(),
             queues: Queues::default(),
             blocking: Default::default(),
             pause: Default::default(),

@@ -6,6 +6,7 @@
 pub mod conn;
 pub mod listen;
 pub mod poll;
+pub mod tls;
 
 pub use conn::{Conn, PeerName};
 pub use listen::Listener;

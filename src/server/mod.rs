@@ -25,6 +25,7 @@ pub mod shutdown;
 pub mod slowlog;
 pub mod startup;
 pub mod stats;
+pub mod tls;
 pub mod tracked;
 
 use crate::client::memory::ClientMemory;
@@ -103,6 +104,8 @@ pub struct Server {
     pub poller: Poller,
     /// Listening sockets.
     pub listeners: Vec<Listener>,
+    /// What TLS sessions are made from, while anything needs them.
+    pub tls: Option<crate::net::tls::Contexts>,
     /// Work that waits for the next turns.
     pub queues: Queues,
     /// Parked clients.

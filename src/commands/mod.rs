@@ -1,4 +1,5 @@
 //! Commands, a file or folder per family: each command is one function, one static row beside it, and its tests.
+pub mod acl;
 pub mod bitmap;
 pub mod client;
 pub mod client_tracking;
@@ -20,6 +21,7 @@ pub mod memory;
 pub mod monitor;
 pub mod persistence;
 pub mod pubsub;
+pub mod replica;
 pub mod scan;
 pub mod set;
 pub mod slowlog;
@@ -27,6 +29,7 @@ pub mod sort;
 pub mod stream;
 pub mod string;
 pub mod transactions;
+pub mod waitaof;
 pub mod zset;
 
 use crate::exec::command::Command;
@@ -54,10 +57,13 @@ pub fn all() -> Vec<&'static Command> {
         transactions::COMMANDS,
         dump::COMMANDS,
         persistence::COMMANDS,
+        replica::COMMANDS,
         zset::COMMANDS,
+        waitaof::COMMANDS,
         bitmap::COMMANDS,
         hyperloglog::COMMANDS,
         geo::COMMANDS,
+        acl::COMMANDS,
     ];
     families.concat()
 }

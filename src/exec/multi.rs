@@ -5,7 +5,8 @@
 //! once, through `effects`; keys that expire without anybody touching them are looked at by EXEC ([`watched_expired`]).
 
 use super::command::CommandFlags as F;
-use super::{Ctx, call, propagate};
+use super::{Ctx, acl, call, propagate};
+use crate::acl::LogContext;
 use crate::client::{Client, ClientFlags, CommandId, Queued};
 use crate::keyspace::effects::Listening;
 use crate::keyspace::waiting::Presence;
@@ -52,6 +53,13 @@ pub fn queue_has(ctx: &Ctx<'_>, wanted: F) -> bool {
     queue.is_some_and(|mut q| q.any(|q| row(q.command).flags.intersects(wanted)))
 }
 
+/// Whether any queued command lacks one of these flags.
+pub fn queue_lacks(ctx: &Ctx<'_>, wanted: F) -> bool {
+    let row = |id| ctx.server.registry.row(id);
+    let queue = ctx.client.multi.as_ref().map(|m| m.queue.iter());
+    queue.is_some_and(|mut q| q.any(|q| !row(q.command).flags.contains(wanted)))
+}
+
 /// Whether any queued command may need more memory.
 pub fn queue_may_need_memory(ctx: &Ctx<'_>) -> bool {
     queue_has(ctx, F::DENYOOM)
@@ -87,6 +95,25 @@ pub fn run_queue(ctx: &mut Ctx<'_>) {
             command,
             first_hash: None,
         };
+        // Rules may have changed since, also by a command of this queue.
+        if inner.client.has(ClientFlags::RESTRICTED)
+            && let Err(denied) =
+                acl::check(inner.server, inner.client.user_id, q.command, &inner.args)
+        {
+            acl::note(
+                inner.server,
+                inner.client,
+                LogContext::Multi,
+                denied,
+                command,
+                inner.args,
+            );
+            let e = denied.error_at_exec();
+            inner.server.errors.count(e.code());
+            inner.server.command_stats[q.command.index()].rejected += 1;
+            inner.reply().error(&e);
+            continue;
+        }
         call::call(&mut inner, q.command);
     }
     // The unit says it all; EXEC itself is not propagated.

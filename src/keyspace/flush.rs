@@ -3,7 +3,7 @@
 //! What clients hold on to (watched keys, keys they are blocked on) stays with the number of the database. The caller tells
 //! those clients, counts the change and propagates it.
 
-use super::db::Keyspace;
+use super::db::{Db, Keyspace};
 use super::effects::Listening;
 use super::lazyfree::Garbage;
 use std::mem::swap;
@@ -14,16 +14,22 @@ impl Keyspace {
         let db = &mut self.dbs[db as usize];
         let old = db.keys.take();
         db.avg_ttl_ms = 0;
-        db.expires.clear();
+        let expires = std::mem::take(&mut db.expires);
         db.fields.clear();
         let removed = old.len();
         if in_background {
             self.lazy.free(Garbage::Table(old));
+            self.lazy.free(Garbage::Other(Box::new(expires), 0));
         }
         if self.fx.listening.contains(Listening::TRACKING) {
             self.fx.invalid.push(None);
         }
         removed
+    }
+
+    /// Exchanges the contents of a database with the one of the same number in another keyspace.
+    pub fn exchange(&mut self, db: u32, other: &mut Keyspace) {
+        exchange(&mut self.dbs[db as usize], &mut other.dbs[db as usize]);
     }
 
     /// Exchanges the contents of two databases.
@@ -33,12 +39,15 @@ impl Keyspace {
             return;
         }
         let (left, right) = self.dbs.split_at_mut(high);
-        let (a, b) = (&mut left[low], &mut right[0]);
-        swap(&mut a.keys, &mut b.keys);
-        swap(&mut a.avg_ttl_ms, &mut b.avg_ttl_ms);
-        swap(&mut a.expires, &mut b.expires);
-        swap(&mut a.fields, &mut b.fields);
+        exchange(&mut left[low], &mut right[0]);
     }
+}
+
+fn exchange(a: &mut Db, b: &mut Db) {
+    swap(&mut a.keys, &mut b.keys);
+    swap(&mut a.avg_ttl_ms, &mut b.avg_ttl_ms);
+    swap(&mut a.expires, &mut b.expires);
+    swap(&mut a.fields, &mut b.fields);
 }
 
 #[cfg(test)]

@@ -70,9 +70,7 @@ impl Server {
         if matches!(client.conn, Conn::Unix(_)) {
             client.flags.insert(ClientFlags::UNIX);
         }
-        if !self.config.requirepass.is_empty() {
-            client.flags.insert(ClientFlags::UNAUTHENTICATED);
-        }
+        self.log_out(&mut client);
         if refused {
             // Nothing can be said before the handshake, so the connection lives until then.
             client.out.push(PROTECTED.as_bytes());
@@ -93,7 +91,7 @@ impl Server {
 
     /// Without a password and with `protected-mode`, only this machine may connect.
     fn protected_mode_refuses(&self, conn: &Conn) -> bool {
-        self.config.protected_mode && self.config.requirepass.is_empty() && !conn.peer().is_local()
+        self.config.protected_mode && self.has_no_password() && !conn.peer().is_local()
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::host::{self, OomRole};
 use super::{Server, logging};
-use crate::client::ClientFlags;
+use crate::config::values::AppendFsync;
 use crate::config::{Apply, Config, Prepared, Reason, SetError};
 use crate::net::Listener;
 use crate::sys::{alloc, process};
@@ -66,9 +66,16 @@ impl Server {
                 Ok(())
             }
             Apply::AppendOnly => self.switch_append_only(),
+            Apply::AppendFsync => {
+                // Under `always` what earlier turns left to the thread must not be behind what comes now.
+                if self.config.appendfsync == AppendFsync::Always {
+                    self.persist.aof.syncer.drain();
+                }
+                Ok(())
+            }
             Apply::Dir => self.change_directory(before),
             Apply::RequirePass => {
-                self.password_changed();
+                self.set_default_password(None);
                 Ok(())
             }
             Apply::Locale => {
@@ -89,6 +96,7 @@ impl Server {
             }
             Apply::Trim => {
                 self.slowlog.trim(self.config.slowlog_max_len as usize);
+                self.acl.log.trim(self.config.acllog_max_len as usize);
                 Ok(())
             }
             Apply::LatencyTracking => {
@@ -102,7 +110,6 @@ impl Server {
             | Apply::Hz
             | Apply::Save
             | Apply::MaxMemoryClients
-            | Apply::AppendFsync
             | Apply::ReplBacklogSize
             | Apply::MinReplicas
             | Apply::Watchdog
@@ -163,29 +170,12 @@ impl Server {
         self.free_memory();
     }
 
-    fn switch_append_only(&mut self) -> Result<(), Reason> {
-        if !self.config.appendonly {
-            return Ok(());
-        }
-        log::warn!("Append only files are not part of this version: appendonly stays off.");
-        Err(Reason::Text("Unable to turn on AOF. Check server logs."))
-    }
-
     fn change_directory(&self, before: &Config) -> Result<(), Reason> {
         if self.config.dir == before.dir {
             return Ok(());
         }
         std::env::set_current_dir(self.config.dir.as_path())
             .map_err(|e| Reason::Os(host::os_text(&e)))
-    }
-
-    /// Without a password everybody is in; a new one asks only those who come later.
-    fn password_changed(&mut self) {
-        if self.config.requirepass.is_empty() {
-            for c in self.clients.iter_mut() {
-                c.flags.remove(ClientFlags::UNAUTHENTICATED);
-            }
-        }
     }
 
     fn write_oom_score(&mut self) -> Result<(), Reason> {
@@ -210,6 +200,7 @@ impl Server {
         self.ks.stats = Default::default();
         self.ks.lazy.reset_freed();
         self.errors.clear();
+        self.acl.log.denied = Default::default();
         self.command_stats.fill_with(Default::default);
     }
 }

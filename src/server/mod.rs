@@ -3,6 +3,8 @@
 //! Commands reach it through `exec::Ctx`. It has no business methods; what it does as a whole (accept, free memory, shut down)
 //! lives in the files of this folder.
 pub mod accept;
+pub mod acl;
+pub mod aof;
 pub mod apply;
 pub mod auth;
 pub mod client_eviction;
@@ -20,6 +22,8 @@ pub mod memory_report;
 pub mod monitor;
 pub mod output;
 pub mod publish;
+pub mod redact;
+pub mod replica;
 pub mod saving;
 pub mod shutdown;
 pub mod slowlog;
@@ -28,6 +32,7 @@ pub mod stats;
 pub mod tls;
 pub mod tracked;
 
+use crate::acl::Acl;
 use crate::client::memory::ClientMemory;
 use crate::client::{ClientRef, Clients};
 use crate::config::Config;
@@ -38,6 +43,7 @@ use crate::keyspace::{ExpiredKeys, Keyspace};
 use crate::net::{Listener, Poller};
 use crate::persist::Persist;
 use crate::pubsub::PubSub;
+use crate::repl::Replication;
 use crate::resp::Error;
 use crate::sys::alloc::Counters;
 use crate::tracking::Tracking;
@@ -63,8 +69,8 @@ bitflags! {
         const PAUSED = 32;
         /// Somebody runs MONITOR.
         const MONITORED = 64;
-        /// Users other than the unrestricted default one exist.
-        const ACL = 128;
+        /// The dataset of the master is being loaded aside, while the old one is served.
+        const ASYNC_LOADING = 1 << 10;
     }
 }
 
@@ -84,6 +90,8 @@ pub struct Server {
     pub clients: Clients,
     /// What each of them holds, when `maxmemory-clients` asks for it.
     pub client_memory: ClientMemory,
+    /// Users, what they may do, what was denied.
+    pub acl: Acl,
     /// Who listens to which channel.
     pub pubsub: PubSub,
     /// Who caches which key.
@@ -114,6 +122,8 @@ pub struct Server {
     pub pause: crate::exec::pause::Pause,
     /// What goes to the AOF and the replicas.
     pub propagation: crate::exec::propagate::Propagation,
+    /// The history of writes, and who follows it.
+    pub repl: Replication,
     /// Counters for INFO.
     pub stats: stats::ServerStats,
     /// Per command, by id.
@@ -172,6 +182,8 @@ pub struct DebugSwitches {
     pub cron_paused: bool,
     /// RESTORE does not look at the checksum.
     pub skip_checksum: bool,
+    /// Time slept before the AOF is written, us.
+    pub aof_flush_sleep_us: u64,
 }
 
 impl Server {
@@ -182,6 +194,14 @@ impl Server {
 
     /// The error that writes get while saving fails.
     pub fn disk_error(&self) -> Error {
+        if !self.saving_fails()
+            && let Some(e) = self.persist.aof.error()
+        {
+            return Error::text(format!(
+                "MISCONF Errors writing to the AOF file: {}",
+                host::os_text(&e)
+            ));
+        }
         Error::new(
             "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may modify the data set are disabled, because this instance is configured to report errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error.",
         )

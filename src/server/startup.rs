@@ -6,12 +6,15 @@
 
 use super::host::{self, Host, OomRole, OomScore, Supervisor};
 use super::*;
+use crate::acl::Acl;
 use crate::config::{CommandLine, ConfigError};
+use crate::exec;
 use crate::exec::command::Command;
 use crate::keyspace::effects::Listening;
 use crate::keyspace::lazyfree::LazyFree;
 use crate::net::listen::ListenError;
 use crate::persist::Persist;
+use crate::persist::aof::syncer::Syncer;
 use crate::sys::{crash, process, signal};
 
 /// Why the server could not start. Display is the line for the log.
@@ -86,14 +89,6 @@ fn configure(
     commands: &[&'static Command],
 ) -> Result<(Config, Registry), ConfigError> {
     let config = crate::config::load(line, sentinel)?;
-    if config.appendonly {
-        // Starting without the data that only the AOF holds would look like its loss.
-        return Err(ConfigError::Whole(
-            ">>> 'appendonly yes'\nThis version neither reads nor writes the append only file. Turn it off where the data is \
-             (CONFIG SET appendonly no, then SAVE) and start from the RDB file with 'appendonly no'."
-                .into(),
-        ));
-    }
     let mut registry = Registry::new(commands);
     for (from, to) in &config.rename_command {
         registry
@@ -103,6 +98,8 @@ fn configure(
                 ConfigError::Whole(format!(">>> 'rename-command {words}'\n{e}"))
             })?;
     }
+    let mut acl = Acl::new(exec::acl::facts(&registry));
+    super::acl::check_user_lines(&config, &mut acl)?;
     logging::start(&config).map_err(|e| {
         ConfigError::Whole(format!("Can't open the log file: {}", host::os_text(&e)))
     })?;
@@ -149,6 +146,9 @@ fn start(
     server.show_title();
     show_mode(&server.config);
     host::warn_about_backlog(server.config.tcp_backlog);
+    if !server.load_users() {
+        return Err(StartError::Logged);
+    }
     server.listen()?;
     log::info!("Server initialized");
     server.stats.startup_memory = server.used_memory();
@@ -161,6 +161,7 @@ fn start(
     if server.shutdown.done().is_some() {
         return Ok(server);
     }
+    server.start_as_replica();
     for kind in server.listener_kinds() {
         log::info!("Ready to accept connections {kind}");
     }
@@ -242,6 +243,7 @@ impl Server {
             ks: Keyspace::new(config.databases as usize, seed, lazy),
             clients: Clients::new(),
             client_memory: ClientMemory::default(),
+            acl: Acl::new(exec::acl::facts(&registry)),
             pubsub: PubSub::new(),
             tracking: Tracking::default(),
             monitors: DenseSet::new(),
@@ -262,6 +264,7 @@ impl Server {
             blocking: Default::default(),
             pause: Default::default(),
             propagation: Default::default(),
+            repl: Replication::new(clock.now_s()),
             stats: stats::ServerStats::default(),
             errors: stats::ErrorStats::default(),
             memory: Counters::of_this_thread(),
@@ -278,6 +281,13 @@ impl Server {
             config_file,
             clock,
         };
+        server.persist.aof.configure(&server.config);
+        let waker = server.poller.waker();
+        server.persist.aof.syncer = Syncer::start(Box::new(move || {
+            // The loop looks at least as often as cron runs; waking it only makes it sooner.
+            let _ = waker.wake();
+        }))
+        .map_err(|e| StartError::Io("Starting the syncing thread", e))?;
         server.settings_changed();
         Ok(server)
     }
@@ -290,6 +300,13 @@ impl Server {
         // A lower limit is enforced at once, not by the next command.
         self.eviction.unfinished = self.config.maxmemory > 0;
         self.update_disk_error();
+        if let Err(e) = self
+            .persist
+            .aof
+            .remove_history(self.config.aof_disable_auto_gc)
+        {
+            log::warn!("Removing the history files of the AOF: {e}");
+        }
         self.ks.fx.listening.set(
             Listening::EVENTS,
             !self.config.notify_keyspace_events.is_empty(),

@@ -13,6 +13,8 @@ pub struct ServerStats {
     pub commands: u64,
     /// Commands refused before they ran.
     pub commands_rejected: u64,
+    /// Errors that a master's commands gave on this replica.
+    pub unexpected_errors: u64,
     /// Bytes read from clients.
     pub net_in: u64,
     /// Bytes written to clients.
@@ -39,8 +41,6 @@ pub struct ServerStats {
     pub rss: usize,
     /// Memory in use when the server began to listen, bytes.
     pub startup_memory: usize,
-    /// Logins refused.
-    pub denied_auth: u64,
     /// Turns of the event loop, and the time they took without waiting, us.
     pub loops: u64,
     /// See `loops`.

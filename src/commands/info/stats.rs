@@ -1,6 +1,7 @@
 //! The Stats section, and Debug.
 
 use super::{Around, Lines};
+use crate::acl::Reason;
 use crate::pubsub::Kind;
 
 pub(super) fn stats(l: &mut Lines, a: &Around<'_>) {
@@ -46,9 +47,8 @@ pub(super) fn stats(l: &mut Lines, a: &Around<'_>) {
     l.put("pubsubshard_channels", s.pubsub.len(Kind::Shard));
     l.put("latest_fork_usec", s.persist.latest_fork_us);
     l.put("total_forks", st.forks);
-    for field in ["migrate_cached_sockets", "slave_expires_tracked_keys"] {
-        l.put(field, 0);
-    }
+    l.put("migrate_cached_sockets", 0);
+    l.put("slave_expires_tracked_keys", s.expiry.own.len());
     for field in ["hits", "misses", "key_hits", "key_misses"] {
         l.raw(format_args!("active_defrag_{field}:0"));
     }
@@ -57,7 +57,7 @@ pub(super) fn stats(l: &mut Lines, a: &Around<'_>) {
     l.put("tracking_total_keys", s.tracking.keys.len());
     l.put("tracking_total_items", s.tracking.keys.items());
     l.put("tracking_total_prefixes", s.tracking.prefixes.len());
-    l.put("unexpected_error_replies", 0);
+    l.put("unexpected_error_replies", st.unexpected_errors);
     l.put("total_error_replies", s.errors.total);
     l.put("dump_payload_sanitizations", 0);
     l.put("total_reads_processed", st.reads);
@@ -91,10 +91,11 @@ pub(super) fn stats(l: &mut Lines, a: &Around<'_>) {
         "instantaneous_eventloop_duration_usec",
         st.loops_us.checked_div(st.loops).unwrap_or(0),
     );
-    l.put("acl_access_denied_auth", st.denied_auth);
-    l.put("acl_access_denied_cmd", 0);
-    l.put("acl_access_denied_key", 0);
-    l.put("acl_access_denied_channel", 0);
+    let denied = |reason| a.server.acl.log.denied_of(reason);
+    l.put("acl_access_denied_auth", denied(Reason::Auth));
+    l.put("acl_access_denied_cmd", denied(Reason::Command));
+    l.put("acl_access_denied_key", denied(Reason::Key));
+    l.put("acl_access_denied_channel", denied(Reason::Channel));
 }
 
 pub(super) fn debug(l: &mut Lines, a: &Around<'_>) {

@@ -24,6 +24,7 @@ pub mod module;
 pub mod monitor;
 pub mod persistence;
 pub mod pubsub;
+pub mod replica;
 pub mod scan;
 pub mod set;
 pub mod slowlog;
@@ -31,6 +32,7 @@ pub mod sort;
 pub mod stream;
 pub mod string;
 pub mod transactions;
+pub mod waitaof;
 pub mod zset;
 
 use crate::exec::command::Command;
@@ -61,7 +63,9 @@ pub fn all() -> Vec<&'static Command> {
         transactions::COMMANDS,
         dump::COMMANDS,
         persistence::COMMANDS,
+        replica::COMMANDS,
         zset::COMMANDS,
+        waitaof::COMMANDS,
         bitmap::COMMANDS,
         hyperloglog::COMMANDS,
         geo::COMMANDS,

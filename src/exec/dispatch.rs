@@ -4,7 +4,7 @@
 
 use super::command::{Command, CommandFlags as F};
 use super::ctx::Ctx;
-use super::{acl, blocking, call, multi, pause};
+use super::{acl, blocking, call, multi, pause, propagate, role};
 use crate::client::{Client, ClientFlags, CommandId};
 use crate::resp::{Args, Error};
 use crate::server::{Server, ServerState, deliver};
@@ -51,9 +51,13 @@ pub fn dispatch(
     } else {
         call::call(&mut ctx, id);
     }
+    // A client that waits keeps asking for what was written before it began to.
+    if ctx.server.ks.fx.propagating && !ctx.client.has(ClientFlags::BLOCKED) {
+        ctx.client.woff = propagate::stream_offset(ctx.server);
+    }
     // What the command sent to its own client follows its reply.
     deliver::flush_own(ctx.server, ctx.client);
-    if !ctx.server.ks.fx.ready.is_empty() {
+    if !ctx.server.ks.fx.ready.is_empty() && !ctx.server.state.contains(ServerState::LOADING) {
         blocking::serve_ready(ctx.server, Some(ctx.client));
     }
 }
@@ -129,7 +133,15 @@ fn cut_off_http(server: &mut Server, client: &mut Client) {
 /// Every guard in order; the first that objects wins.
 fn guards(ctx: &mut Ctx<'_>, id: CommandId) -> Result<(), Error> {
     type Guard = fn(&mut Ctx<'_>) -> Result<(), Error>;
-    const ORDER: &[Guard] = &[memory, disk, subscribed, loading, observer];
+    const ORDER: &[Guard] = &[
+        memory,
+        disk,
+        role::read_only,
+        subscribed,
+        role::stale,
+        loading,
+        observer,
+    ];
     if ctx.client.has(ClientFlags::MASTER | ClientFlags::FAKE) {
         // The stream of the master, the AOF and scripts were checked where they come from.
         return Ok(());
@@ -166,12 +178,15 @@ fn memory(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Background saving failed: writes are refused so that the operator notices (`stop-writes-on-bgsave-error`).
+/// Background saving (`stop-writes-on-bgsave-error`) or writing the AOF failed: writes are refused so that the operator notices.
 fn disk(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     if !ctx.server.state.contains(ServerState::DISK_ERROR) {
         return Ok(());
     }
-    let writes = ctx.command.flags.contains(F::WRITE) || ctx.command.name == "ping";
+    let name = ctx.command.name;
+    let writes = ctx.command.flags.contains(F::WRITE)
+        || name == "ping"
+        || name == "exec" && multi::queue_has(ctx, F::WRITE);
     if writes {
         Err(ctx.server.disk_error())
     } else {
@@ -203,7 +218,11 @@ fn subscribed(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn loading(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    if ctx.server.state.contains(ServerState::LOADING) && !ctx.command.flags.contains(F::LOADING) {
+    let state = ctx.server.state;
+    let denied = state.contains(ServerState::LOADING) && !ctx.command.flags.contains(F::LOADING)
+        || state.contains(ServerState::ASYNC_LOADING)
+            && ctx.command.flags.contains(F::NO_ASYNC_LOADING);
+    if denied {
         return Err(Error::new("LOADING Redis is loading the dataset in memory"));
     }
     Ok(())

@@ -57,6 +57,7 @@ static SUBCOMMANDS: &[Sub] = &[
     Sub("populate", 3..=5, data::populate),
     Sub("reload", 2..=ANY, control::reload),
     Sub("loadaof", 2..=2, control::loadaof),
+    Sub("aof-flush-sleep", 3..=3, control::aof_flush_sleep),
     Sub("config-rewrite-force-all", 2..=2, control::rewrite_all),
     Sub("segfault", 2..=2, |_| crate::sys::crash::segfault()),
     Sub("panic", 2..=2, control::panic),
@@ -113,6 +114,8 @@ fn number(ctx: &Ctx<'_>) -> i64 {
 fn help(ctx: &mut Ctx<'_>) -> Outcome {
     ctx.reply().help(&[
         "DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+        "AOF-FLUSH-SLEEP <microseconds>",
+        "    Sleep before each write of the append only file.",
         "ASSERT, PANIC, SEGFAULT",
         "    Crash, each in its own way.",
         "CLIENT-EVICTION",

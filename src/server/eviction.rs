@@ -49,7 +49,7 @@ fn time_limit_ns(tenacity: u32) -> u64 {
 
 impl Server {
     /// Bytes in use that count against `maxmemory`.
-    fn counted_memory(&self) -> usize {
+    pub fn counted_memory(&self) -> usize {
         // Evicting fills the AOF's buffer: counted, it would make eviction feed itself.
         self.used_memory()
             .saturating_sub(self.persist.aof.log.buffer_bytes())

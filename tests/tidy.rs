@@ -41,6 +41,7 @@ const UNSAFE: &[&str] = &[
     "src/keyspace/view.rs",
     "src/keyspace/mod.rs",
     "src/script/loan.rs",
+    "src/script/lua.rs",
     "src/script/mod.rs",
     "src/types/zset",
 ];

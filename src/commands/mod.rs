@@ -16,9 +16,11 @@ pub mod info;
 pub mod introspect;
 pub mod introspection;
 pub mod list;
+pub mod memory;
 pub mod monitor;
 pub mod persistence;
 pub mod pubsub;
+pub mod replica;
 pub mod scan;
 pub mod set;
 pub mod slowlog;
@@ -45,6 +47,7 @@ pub fn all() -> Vec<&'static Command> {
         connection::COMMANDS,
         debug::COMMANDS,
         info::COMMANDS,
+        memory::COMMANDS,
         monitor::COMMANDS,
         pubsub::COMMANDS,
         introspection::COMMANDS,
@@ -52,6 +55,7 @@ pub fn all() -> Vec<&'static Command> {
         transactions::COMMANDS,
         dump::COMMANDS,
         persistence::COMMANDS,
+        replica::COMMANDS,
         zset::COMMANDS,
         bitmap::COMMANDS,
         hyperloglog::COMMANDS,

@@ -1,7 +1,7 @@
 //! The loop: wait, serve what is ready, write, close.
 
 use super::input::{self, Scratch};
-use super::{Server, saving};
+use super::{Server, replica, saving};
 use crate::client::ClientRef;
 use crate::exec::{blocking, pause};
 use crate::net::{Readiness, Token};
@@ -48,6 +48,7 @@ impl Server {
         let q = &self.queues;
         if !(q.read.is_empty() && q.accept.is_empty() && q.resumed.is_empty())
             || self.eviction.unfinished
+            || self.repl.link.again
         {
             return Duration::ZERO;
         }
@@ -70,6 +71,9 @@ impl Server {
             }
             input::on_readable(self, h, scratch);
         }
+        if self.repl.link.again {
+            self.serve_link();
+        }
         for i in std::mem::take(&mut self.queues.accept) {
             self.accept_some(i);
         }
@@ -84,6 +88,7 @@ impl Server {
                 }
                 Token::Listener(i) => self.accept_some(i),
                 Token::Other(saving::CHILD_PIPE) => self.check_child(),
+                Token::Other(replica::MASTER_LINK) => self.serve_link(),
                 Token::Wake | Token::Other(_) => {}
             }
         }

@@ -16,9 +16,11 @@ pub mod host;
 pub mod input;
 pub mod loading;
 pub mod logging;
+pub mod memory_report;
 pub mod monitor;
 pub mod output;
 pub mod publish;
+pub mod replica;
 pub mod saving;
 pub mod shutdown;
 pub mod slowlog;
@@ -64,6 +66,8 @@ bitflags! {
         const MONITORED = 64;
         /// Users other than the unrestricted default one exist.
         const ACL = 128;
+        /// The dataset of the master is being loaded aside, while the old one is served.
+        const ASYNC_LOADING = 1 << 10;
     }
 }
 

@@ -159,6 +159,7 @@ fn start(
     if server.shutdown.done().is_some() {
         return Ok(server);
     }
+    server.start_as_replica();
     for kind in server.listener_kinds() {
         log::info!("Ready to accept connections {kind}");
     }
@@ -358,12 +359,5 @@ impl Server {
             let _ = std::fs::remove_file(path);
         }
         log::warn!("Redis is now ready to exit, bye bye...");
-    }
-
-    /// Bytes of the tables that hold the keys, the keys themselves not included; an estimate from their number.
-    pub fn keyspace_overhead(&self) -> usize {
-        // Measured at every fill (DESIGN 4): 11.1 to 12.3 bytes per entry.
-        const TABLE_BYTES_PER_KEY: usize = 12;
-        self.ks.total_keys() * TABLE_BYTES_PER_KEY
     }
 }

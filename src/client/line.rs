@@ -14,6 +14,8 @@ pub struct Surroundings<'a> {
     pub command: &'a str,
     /// How it tracks, when it does.
     pub tracking: Option<&'a Options>,
+    /// Bytes of the replication stream that wait for it.
+    pub stream_held: usize,
 }
 
 /// Flags and their letters, in the order they are shown.
@@ -98,8 +100,8 @@ pub fn describe(client: &Client, around: Surroundings<'_>) -> String {
         c.query.capacity() - c.query.len(),
         c.parser.mem_bytes(),
         c.out.pieces(),
-        c.out.mem_bytes() - rbs.min(c.out.mem_bytes()),
-        c.mem_bytes(),
+        c.out.mem_bytes() - rbs.min(c.out.mem_bytes()) + around.stream_held,
+        c.mem_bytes() + around.stream_held,
     );
     let resp = match c.proto {
         Protocol::Resp2 => 2,

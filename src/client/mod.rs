@@ -201,6 +201,8 @@ pub struct Client {
     pub subs: Option<Box<Subscriptions>>,
     /// What is known of it as a replica of ours: set with the first REPLCONF, SYNC or PSYNC.
     pub replica: Option<Box<ReplicaState>>,
+    /// Replication offset behind what it wrote last (WAIT, WAITAOF).
+    pub woff: i64,
     /// Memory last accounted for it (maxmemory-clients), bytes.
     pub accounted_mem: usize,
 }
@@ -235,6 +237,7 @@ impl Client {
             blocked: None,
             subs: None,
             replica: None,
+            woff: 0,
             accounted_mem: 0,
         }
     }

@@ -21,6 +21,7 @@ pub mod monitor;
 pub mod persistence;
 pub mod pubsub;
 pub mod replica;
+pub mod replication;
 pub mod scan;
 pub mod set;
 pub mod slowlog;
@@ -56,6 +57,7 @@ pub fn all() -> Vec<&'static Command> {
         dump::COMMANDS,
         persistence::COMMANDS,
         replica::COMMANDS,
+        replication::COMMANDS,
         zset::COMMANDS,
         bitmap::COMMANDS,
         hyperloglog::COMMANDS,

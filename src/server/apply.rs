@@ -86,6 +86,17 @@ impl Server {
                 }
                 Ok(())
             }
+            Apply::ReplBacklogSize => {
+                let bytes = self.config.repl_backlog_size;
+                if let Some(history) = &mut self.repl.backlog {
+                    history.resize(bytes);
+                }
+                Ok(())
+            }
+            Apply::MinReplicas => {
+                self.refresh_good_replicas();
+                Ok(())
+            }
             // Read where they are needed, or their rooms are not there yet.
             Apply::None
             | Apply::Hz
@@ -94,8 +105,6 @@ impl Server {
             | Apply::Tls
             | Apply::MaxMemoryClients
             | Apply::AppendFsync
-            | Apply::ReplBacklogSize
-            | Apply::MinReplicas
             | Apply::Watchdog
             | Apply::Cluster => Ok(()),
         }

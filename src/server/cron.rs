@@ -27,6 +27,7 @@ impl Server {
         self.expire_own_keys();
         if self.cron_loops.is_multiple_of(self.config.hz.max(1) as u64) {
             self.replica_cron();
+            self.master_cron();
         }
         self.persist_cron();
         super::tracked::limit(self);

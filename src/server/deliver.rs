@@ -79,7 +79,7 @@ impl Door<'_> {
             }
             write(&mut client.reply());
             queue_write(self.queues, client);
-            if over_limit(self.config, self.now_s, client) {
+            if over_limit(self.config, self.now_s, client, 0) {
                 self.stats.output_buffer_limit_disconnections += 1;
                 close_soon(self.queues, client);
             }
@@ -146,9 +146,9 @@ pub fn close_soon(queues: &mut Queues, client: &mut Client) {
 const UNAUTHENTICATED_REPLIES_MAX: u64 = 1024;
 
 /// Whether a client's output passed its hard limit, or its soft limit for too long (`client-output-buffer-limit`); says so in
-/// the log.
+/// the log. `stream`: bytes of the replication stream that wait for it as well.
 #[inline]
-pub fn over_limit(config: &Config, now_s: i64, client: &mut Client) -> bool {
+pub fn over_limit(config: &Config, now_s: i64, client: &mut Client, stream: usize) -> bool {
     if client.has(ClientFlags::FAKE | ClientFlags::CLOSE_ASAP | ClientFlags::MASTER) {
         return false;
     }
@@ -159,8 +159,12 @@ pub fn over_limit(config: &Config, now_s: i64, client: &mut Client) -> bool {
     } else {
         0
     };
-    let limit = config.client_output_buffer_limit[class];
-    let held = client.out.pending() as u64;
+    let mut limit = config.client_output_buffer_limit[class];
+    if class == 1 && limit.hard_bytes > 0 {
+        // What is in the backlog anyhow costs nothing: who lags by less than that may stay.
+        limit.hard_bytes = limit.hard_bytes.max(config.repl_backlog_size);
+    }
+    let held = (client.out.pending() + stream) as u64;
     let stranger = client.has(ClientFlags::UNAUTHENTICATED) && held > UNAUTHENTICATED_REPLIES_MAX;
     let hard = limit.hard_bytes > 0 && held >= limit.hard_bytes || stranger;
     let soft = limit.soft_bytes > 0 && held >= limit.soft_bytes;

@@ -1,7 +1,7 @@
 //! The loop: wait, serve what is ready, write, close.
 
 use super::input::{self, Scratch};
-use super::{Server, replica, saving};
+use super::{Server, master, replica, saving};
 use crate::client::ClientRef;
 use crate::exec::{blocking, pause};
 use crate::net::{Readiness, Token};
@@ -49,6 +49,8 @@ impl Server {
         if !(q.read.is_empty() && q.accept.is_empty() && q.resumed.is_empty())
             || self.eviction.unfinished
             || self.repl.link.again
+            || self.master.pipe.as_ref().is_some_and(|p| p.more)
+            || !q.write.is_empty()
         {
             return Duration::ZERO;
         }
@@ -58,6 +60,7 @@ impl Server {
             .map_or(i64::MAX, |d| d.0)
             .min(self.pause.next_end_ms())
             .min(next_cron_ms)
+            .min(self.failover_deadline_ms())
             .min(self.next_expiry_ms().unwrap_or(i64::MAX));
         Duration::from_millis((first - self.clock.now_ms).max(0) as u64)
     }
@@ -89,6 +92,8 @@ impl Server {
                 Token::Listener(i) => self.accept_some(i),
                 Token::Other(saving::CHILD_PIPE) => self.check_child(),
                 Token::Other(replica::MASTER_LINK) => self.serve_link(),
+                // Read at the end of the turn.
+                Token::Other(master::transfer::SYNC_PIPE) => {}
                 Token::Wake | Token::Other(_) => {}
             }
         }
@@ -117,7 +122,9 @@ impl Server {
             self.go_on(scratch);
         }
         self.evict_clients();
+        self.tend_replicas();
         self.write_pending();
+        self.pump_pipe();
         self.close_marked();
     }
 

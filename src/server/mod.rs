@@ -16,6 +16,7 @@ pub mod host;
 pub mod input;
 pub mod loading;
 pub mod logging;
+pub mod master;
 pub mod memory_report;
 pub mod monitor;
 pub mod output;
@@ -66,6 +67,8 @@ bitflags! {
         const MONITORED = 64;
         /// Users other than the unrestricted default one exist.
         const ACL = 128;
+        /// Fewer replicas than `min-replicas-to-write` are near enough.
+        const TOO_FEW_REPLICAS = 1 << 14;
         /// The dataset of the master is being loaded aside, while the old one is served.
         const ASYNC_LOADING = 1 << 10;
     }
@@ -117,6 +120,8 @@ pub struct Server {
     pub propagation: crate::exec::propagate::Propagation,
     /// The history of writes, and who follows it.
     pub repl: Replication,
+    /// What is done for those who follow it.
+    pub master: master::Master,
     /// Counters for INFO.
     pub stats: stats::ServerStats,
     /// Per command, by id.

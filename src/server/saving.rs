@@ -25,12 +25,14 @@ const BGSAVE_RETRY_DELAY_S: i64 = 5;
 impl Server {
     fn plan(&self) -> Plan {
         let used = self.used_memory();
-        Plan::of(
+        let mut plan = Plan::of(
             &self.config,
             self.clock.now_ms,
             used,
             &self.persist.functions,
-        )
+        );
+        plan.history = self.history_of_snapshot();
+        plan
     }
 
     fn rdb_path(&self) -> PathBuf {
@@ -69,7 +71,7 @@ impl Server {
     /// Starts a child that saves. False when it could not be started; the log says why. There must be no other child.
     pub fn save_in_background(&mut self) -> bool {
         self.persist.last_bgsave_try_s = self.clock.now_s();
-        match self.start_child() {
+        match self.start_child(ChildKind::Rdb) {
             Ok(pid) => {
                 log::info!("Background saving started by pid {pid}");
                 true
@@ -83,19 +85,20 @@ impl Server {
         }
     }
 
-    fn start_child(&mut self) -> std::io::Result<i32> {
+    /// Forks a child for this work; gives its process id. There must be no other child.
+    pub(super) fn start_child(&mut self, kind: ChildKind) -> std::io::Result<i32> {
         let (reports, writer) = child::pipe()?;
         self.poller.add_fd(reports.fd(), Token::Other(CHILD_PIPE))?;
         let plan = self.plan();
         let start = Instant::now();
         match fork::fork() {
-            Ok(Side::Child) => self.be_the_child(&plan, writer),
+            Ok(Side::Child) => self.be_the_child(kind, &plan, writer),
             Ok(Side::Parent(pid)) => {
                 self.persist.latest_fork_us = start.elapsed().as_micros() as u64;
                 self.stats.forks += 1;
                 self.persist.child = Some(Child {
                     pid,
-                    kind: ChildKind::Rdb,
+                    kind,
                     reports,
                     started_s: self.clock.now_s(),
                     dirty: self.ks.fx.dirty,
@@ -116,7 +119,7 @@ impl Server {
     }
 
     /// The child's whole life.
-    fn be_the_child(&mut self, plan: &Plan, writer: PipeWriter) -> ! {
+    fn be_the_child(&mut self, kind: ChildKind, plan: &Plan, writer: PipeWriter) -> ! {
         fork::child_signals();
         // A child that lives on must not keep a new server from listening.
         for listener in &self.listeners {
@@ -125,9 +128,16 @@ impl Server {
         let oom = &mut self.host.oom;
         oom.write(&self.config, OomRole::Child);
         if self.config.set_proc_title {
-            process::set_title(&host::title(&self.config, "", "redis-rdb-bgsave"));
+            let title = match kind {
+                ChildKind::Rdb => "redis-rdb-bgsave",
+                ChildKind::Replicas => "redis-rdb-to-slaves",
+            };
+            process::set_title(&host::title(&self.config, "", title));
         }
-        child::save_and_exit(&self.ks, plan, &self.rdb_path(), writer)
+        match kind {
+            ChildKind::Rdb => child::save_and_exit(&self.ks, plan, &self.rdb_path(), writer),
+            ChildKind::Replicas => self.be_the_sync_child(plan, writer),
+        }
     }
 
     fn set_sharing_pages(&mut self, sharing: bool) {
@@ -143,7 +153,7 @@ impl Server {
             .persist
             .child
             .as_ref()
-            .filter(|c| c.kind == ChildKind::Rdb)
+            .filter(|c| matches!(c.kind, ChildKind::Rdb | ChildKind::Replicas))
         {
             fork::stop(child.pid);
         }
@@ -238,6 +248,10 @@ impl Server {
         };
         self.clock.resync();
         self.persist.last_bgsave_time_s = self.clock.now_s() - child.started_s;
+        if child.kind == ChildKind::Replicas {
+            return self.sync_child_ended(end);
+        }
+        let good = end == Ended::Code(0);
         match end {
             Ended::Code(0) => {
                 log::info!("Background saving terminated with success");
@@ -257,6 +271,7 @@ impl Server {
             }
         }
         self.update_disk_error();
+        self.snapshot_file_ended(good);
     }
 
     fn forget_child(&mut self, child: &Child) {

@@ -30,6 +30,12 @@ use crate::net::PeerName;
 pub struct Master {
     /// The pipe of a child that makes a snapshot for replicas.
     pub pipe: Option<transfer::SyncPipe>,
+    /// The child's ends of it, while it is being forked.
+    pub child_ends: Option<transfer::ChildEnds>,
+    /// Replicas wait for a snapshot, which may begin at the end of the turn.
+    pub look: bool,
+    /// Replicas came or got ready: they are counted at the end of the turn.
+    pub recount: bool,
     /// Replicas that acknowledged lately (`min-replicas-max-lag`).
     pub good: usize,
     /// Replicas are to be asked at the end of the turn how far they are.
@@ -100,7 +106,7 @@ impl Server {
             self.repl.lonely_since_s = self.clock.now_s();
         }
         self.refresh_good_replicas();
-        self.pipe_lost_replica();
+        self.pipe_lost_replica(client.handle);
     }
 
     /// Replicas in one of these stages that are in the table.
@@ -111,6 +117,19 @@ impl Server {
         };
         let all = self.repl.replicas.iter().copied();
         all.filter(|h| stage(h).is_some_and(&wanted)).collect()
+    }
+
+    /// At the end of a turn, before anything is written: everything that was left for then.
+    pub(super) fn tend_replicas(&mut self) {
+        self.serve_waiting();
+        self.go_on_with_failover();
+        if std::mem::take(&mut self.master.look) {
+            self.begin_due_snapshot();
+        }
+        self.queue_replicas();
+        if std::mem::take(&mut self.master.recount) {
+            self.refresh_good_replicas();
+        }
     }
 
     /// At the end of a turn: puts replicas for which the stream grew on the list of writers, and closes those that hold more of
@@ -137,7 +156,7 @@ impl Server {
 
     /// Bytes of the stream that a client has not taken: part of what its output holds.
     #[inline]
-    pub(super) fn stream_held(&self, client: &Client) -> usize {
+    pub fn stream_held(&self, client: &Client) -> usize {
         if !client.has(ClientFlags::REPLICA) {
             return 0;
         }

@@ -22,7 +22,7 @@ pub mod receive;
 pub mod stream;
 
 use super::host::OomRole;
-use super::{Server, ServerState};
+use super::{Server, ServerState, logging};
 use crate::config::values::MasterAddr;
 use crate::exec::{blocking, pause};
 use crate::net::Conn;
@@ -86,6 +86,7 @@ impl Server {
         self.state
             .set(ServerState::REPLICA, role == ServerState::REPLICA);
         self.expired_keys = pause::expired_keys(self);
+        logging::set_role(if self.is_replica() { b'S' } else { b'M' });
         self.write_role_oom();
     }
 

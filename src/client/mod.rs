@@ -11,6 +11,7 @@ pub use blocked::Blocked;
 pub use replica::ReplicaState;
 pub use table::Clients;
 
+use crate::acl::UserId;
 use crate::net::{Conn, PeerName};
 use crate::resp::parse::Parser;
 use crate::resp::{OutBuf, OwnedArgs, Protocol, Reply};
@@ -76,6 +77,8 @@ bitflags! {
         const READONLY = 1 << 26;
         /// ASKING was given.
         const ASKING = 1 << 27;
+        /// Its user may not do everything: permissions are asked before each command.
+        const RESTRICTED = 1 << 28;
     }
 }
 
@@ -177,8 +180,10 @@ pub struct Client {
     pub name: Option<Box<[u8]>>,
     /// CLIENT SETINFO LIB-NAME and LIB-VER.
     pub lib: [Option<Box<[u8]>>; 2],
-    /// The user it is authenticated as.
+    /// The name of the user it is logged in as; None is the default user.
     pub user: Option<Box<[u8]>>,
+    /// That user. `server::auth` sets both, and `RESTRICTED`.
+    pub user_id: UserId,
     /// When it connected, Unix seconds.
     pub created_s: i64,
     /// When it last sent something, Unix seconds.
@@ -226,6 +231,7 @@ impl Client {
             name: None,
             lib: [None, None],
             user: None,
+            user_id: UserId::DEFAULT,
             created_s: now_s,
             last_interaction_s: now_s,
             soft_limit_since_s: 0,

@@ -32,10 +32,7 @@ fn sync(ctx: &mut Ctx<'_>) -> Outcome {
         return Ok(Flow::Done);
     }
     ctx.server.may_synchronize(ctx.client)?;
-    log::info!(
-        "Replica {} asks for synchronization",
-        name_of(ctx.client)
-    );
+    log::info!("Replica {} asks for synchronization", name_of(ctx.client));
     ctx.client.replica_mut().pre_psync = true;
     ctx.server.wait_for_snapshot(ctx.client);
     Ok(Flow::Done)
@@ -90,7 +87,9 @@ fn take_over(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         return Err(Error::new("ERR PSYNC FAILOVER can't be sent to a master."));
     }
     if !ctx.arg(1).eq_ignore_ascii_case(&ctx.server.repl.id.0) {
-        return Err(Error::new("ERR PSYNC FAILOVER replid must match my replid."));
+        return Err(Error::new(
+            "ERR PSYNC FAILOVER replid must match my replid.",
+        ));
     }
     ctx.server.stop_replicating();
     log::info!(
@@ -210,7 +209,11 @@ fn filter(text: &[u8]) -> Result<RdbFilter, Error> {
 fn version(text: &[u8]) -> Result<u32, Error> {
     let parts: Option<Vec<u32>> = text
         .split(|b| *b == b'.')
-        .map(|p| parse_i64(p).and_then(|n| u8::try_from(n).ok()).map(u32::from))
+        .map(|p| {
+            parse_i64(p)
+                .and_then(|n| u8::try_from(n).ok())
+                .map(u32::from)
+        })
         .collect();
     match parts.as_deref() {
         Some([major, minor, patch]) => Ok(major << 16 | minor << 8 | patch),

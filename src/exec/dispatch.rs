@@ -4,7 +4,7 @@
 
 use super::command::{Command, CommandFlags as F};
 use super::ctx::Ctx;
-use super::{blocking, call, multi, pause, role};
+use super::{acl, blocking, call, multi, pause, role};
 use crate::client::{Client, ClientFlags, CommandId};
 use crate::resp::{Args, Error};
 use crate::server::{Server, ServerState, deliver, master};
@@ -71,6 +71,10 @@ fn run(
     };
     if special {
         slow_path(&mut ctx, id);
+    } else if ctx.client.has(ClientFlags::RESTRICTED)
+        && let Err(e) = acl::guard(&mut ctx, id)
+    {
+        reject(ctx.server, ctx.client, Some(id), &e);
     } else {
         call::call(&mut ctx, id);
     }
@@ -83,7 +87,7 @@ fn run(
 
 #[cold]
 fn slow_path(ctx: &mut Ctx<'_>, id: CommandId) {
-    if let Err(e) = guards(ctx) {
+    if let Err(e) = guards(ctx, id) {
         let (server, client) = (&mut *ctx.server, &mut *ctx.client);
         return reject(server, client, Some(id), &e);
     }
@@ -150,10 +154,9 @@ fn cut_off_http(server: &mut Server, client: &mut Client) {
 }
 
 /// Every guard in order; the first that objects wins.
-fn guards(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+fn guards(ctx: &mut Ctx<'_>, id: CommandId) -> Result<(), Error> {
     type Guard = fn(&mut Ctx<'_>) -> Result<(), Error>;
     const ORDER: &[Guard] = &[
-        authenticated,
         memory,
         disk,
         enough_replicas,
@@ -166,6 +169,10 @@ fn guards(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     if ctx.client.has(ClientFlags::MASTER | ClientFlags::FAKE) {
         // The stream of the master, the AOF and scripts were checked where they come from.
         return Ok(());
+    }
+    authenticated(ctx)?;
+    if ctx.client.has(ClientFlags::RESTRICTED) {
+        acl::guard(ctx, id)?;
     }
     ORDER.iter().try_for_each(|g| g(ctx))
 }
@@ -259,7 +266,8 @@ fn enough_replicas(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 fn observer(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let touches_keys = F::WRITE | F::READONLY | F::MAY_REPLICATE;
     if ctx.client.has(ClientFlags::MONITOR | ClientFlags::REPLICA)
-        && ctx.command.flags.intersects(touches_keys) {
+        && ctx.command.flags.intersects(touches_keys)
+    {
         return Err(Error::new("ERR Replica can't interact with the keyspace"));
     }
     Ok(())

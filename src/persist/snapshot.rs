@@ -252,11 +252,7 @@ pub fn write_snapshot<W: Write>(
     put_header(out, plan)?;
     plan.functions.iter().try_for_each(|f| out.function(f))?;
     let mut keys = 0;
-    for db in ks
-        .dbs
-        .iter()
-        .filter(|db| !db.is_empty() && !plan.skip_keys)
-    {
+    for db in ks.dbs.iter().filter(|db| !db.is_empty() && !plan.skip_keys) {
         put_db(out, db, plan, &mut keys, progress)?;
     }
     Ok(())

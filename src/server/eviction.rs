@@ -49,7 +49,14 @@ fn time_limit_ns(tenacity: u32) -> u64 {
 impl Server {
     /// Bytes in use that count against `maxmemory`.
     fn counted_memory(&self) -> usize {
-        self.used_memory()
+        self.used_memory().saturating_sub(self.uncounted_memory())
+    }
+
+    /// Bytes that do not count against `maxmemory`: what replicas hold of the stream beyond the backlog. Otherwise evicting would
+    /// make the stream grow, and that would evict more.
+    pub fn uncounted_memory(&self) -> usize {
+        let backlog = self.config.repl_backlog_size as usize;
+        self.repl.mem_bytes().saturating_sub(backlog + backlog / 64)
     }
 
     /// Makes room below `maxmemory`. False when nothing can be evicted, so that commands that need memory must fail; true also
@@ -72,9 +79,15 @@ impl Server {
             self.eviction.pool.clear();
         }
         let deadline = start.saturating_add(time_limit_ns(self.config.maxmemory_eviction_tenacity));
+        let pending = self.ks.lazy.pending();
         loop {
             let found = (0..BATCH).all(|_| self.counted_memory() <= limit || self.evict_one());
             propagate::flush_deletions(self);
+            if !self.config.lazyfree_lazy_eviction && self.ks.lazy.pending() > pending {
+                // A value too big for the loop went to the other thread: what it held is as good as free.
+                self.eviction.unfinished = true;
+                break true;
+            }
             if self.counted_memory() <= limit {
                 self.note_below_limit();
                 break true;

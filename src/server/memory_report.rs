@@ -34,6 +34,11 @@ pub struct MemoryReport {
     pub clients: usize,
     /// Buffers of replicas and of the master's link.
     pub replicas: usize,
+    /// The replication stream as far as it is kept, and the part of it that is the backlog: the rest is kept for replicas that
+    /// have not taken it, and counted in `replicas`.
+    pub stream: usize,
+    /// See `stream`.
+    pub backlog: usize,
     /// Databases that are not empty.
     pub dbs: Vec<DbOverhead>,
     /// Keys in all of them.
@@ -63,6 +68,9 @@ impl MemoryReport {
             allocator: alloc::stats(),
             ..Self::default()
         };
+        report.stream = server.repl.mem_bytes();
+        report.backlog = report.stream.min(server.config.repl_backlog_size as usize);
+        report.replicas = report.stream - report.backlog;
         for c in server.clients.iter().chain(running) {
             if c.has(ClientFlags::REPLICA | ClientFlags::MASTER) {
                 report.replicas += c.mem_bytes();
@@ -80,7 +88,7 @@ impl MemoryReport {
 
     /// Everything in use that is not data.
     pub fn overhead(&self) -> usize {
-        self.startup + self.clients + self.replicas + self.tables()
+        self.startup + self.clients + self.replicas + self.backlog + self.tables()
     }
 
     /// Data: what is in use and no overhead.

@@ -3,6 +3,7 @@
 //! Commands reach it through `exec::Ctx`. It has no business methods; what it does as a whole (accept, free memory, shut down)
 //! lives in the files of this folder.
 pub mod accept;
+pub mod acl;
 pub mod apply;
 pub mod auth;
 pub mod client_eviction;
@@ -21,6 +22,7 @@ pub mod memory_report;
 pub mod monitor;
 pub mod output;
 pub mod publish;
+pub mod redact;
 pub mod replica;
 pub mod saving;
 pub mod shutdown;
@@ -29,6 +31,7 @@ pub mod startup;
 pub mod stats;
 pub mod tracked;
 
+use crate::acl::Acl;
 use crate::client::memory::ClientMemory;
 use crate::client::{ClientRef, Clients};
 use crate::config::Config;
@@ -65,8 +68,6 @@ bitflags! {
         const PAUSED = 32;
         /// Somebody runs MONITOR.
         const MONITORED = 64;
-        /// Users other than the unrestricted default one exist.
-        const ACL = 128;
         /// Fewer replicas than `min-replicas-to-write` are near enough.
         const TOO_FEW_REPLICAS = 1 << 14;
         /// The dataset of the master is being loaded aside, while the old one is served.
@@ -90,6 +91,8 @@ pub struct Server {
     pub clients: Clients,
     /// What each of them holds, when `maxmemory-clients` asks for it.
     pub client_memory: ClientMemory,
+    /// Users, what they may do, what was denied.
+    pub acl: Acl,
     /// Who listens to which channel.
     pub pubsub: PubSub,
     /// Who caches which key.

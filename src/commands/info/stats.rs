@@ -1,6 +1,7 @@
 //! The Stats section, and Debug.
 
 use super::{Around, Lines};
+use crate::acl::Reason;
 use crate::pubsub::Kind;
 
 pub(super) fn stats(l: &mut Lines, a: &Around<'_>) {
@@ -13,16 +14,16 @@ pub(super) fn stats(l: &mut Lines, a: &Around<'_>) {
     l.put("total_net_input_bytes", st.net_in);
     l.put("total_net_output_bytes", st.net_out);
     l.put("total_net_repl_input_bytes", 0);
-    l.put("total_net_repl_output_bytes", 0);
+    l.put("total_net_repl_output_bytes", s.master.net_out);
     let kbps = |i: usize| st.rates[i].per_second() as f64 / 1024.0;
     l.raw(format_args!("instantaneous_input_kbps:{:.2}", kbps(1)));
     l.raw(format_args!("instantaneous_output_kbps:{:.2}", kbps(2)));
     l.put("instantaneous_input_repl_kbps", "0.00");
     l.put("instantaneous_output_repl_kbps", "0.00");
     l.put("rejected_connections", st.rejected_connections);
-    l.put("sync_full", 0);
-    l.put("sync_partial_ok", 0);
-    l.put("sync_partial_err", 0);
+    l.put("sync_full", s.master.sync_full);
+    l.put("sync_partial_ok", s.master.sync_partial_ok);
+    l.put("sync_partial_err", s.master.sync_partial_err);
     l.put("expired_subkeys", ks.expired_fields);
     l.put("expired_keys", ks.expired);
     let stale = s.expiry.stale_percent;
@@ -90,10 +91,11 @@ pub(super) fn stats(l: &mut Lines, a: &Around<'_>) {
         "instantaneous_eventloop_duration_usec",
         st.loops_us.checked_div(st.loops).unwrap_or(0),
     );
-    l.put("acl_access_denied_auth", st.denied_auth);
-    l.put("acl_access_denied_cmd", 0);
-    l.put("acl_access_denied_key", 0);
-    l.put("acl_access_denied_channel", 0);
+    let denied = |reason| a.server.acl.log.denied_of(reason);
+    l.put("acl_access_denied_auth", denied(Reason::Auth));
+    l.put("acl_access_denied_cmd", denied(Reason::Command));
+    l.put("acl_access_denied_key", denied(Reason::Key));
+    l.put("acl_access_denied_channel", denied(Reason::Channel));
 }
 
 pub(super) fn debug(l: &mut Lines, a: &Around<'_>) {

@@ -3,7 +3,7 @@
 //!
 //! Those in WAIT are looked at once a turn, and only when an acknowledgement has come. WAITAOF counts `fack_offset` in the same way.
 
-use super::{Server, ReplicaStage};
+use super::{ReplicaStage, Server};
 use crate::client::blocked::BlockKind;
 use crate::client::{Client, ReplicaState};
 use crate::exec::blocking;
@@ -73,7 +73,8 @@ impl Server {
         }
         for h in blocking::clients_waiting(self, BlockKind::Wait) {
             let wait = self.clients.get(h).and_then(|c| c.blocked.as_ref()?.wait);
-            if wait.is_some_and(|w| w.aof_local.is_none() && self.count_acks(w.offset) >= w.replicas)
+            if wait
+                .is_some_and(|w| w.aof_local.is_none() && self.count_acks(w.offset) >= w.replicas)
             {
                 blocking::run_again(self, h);
             }

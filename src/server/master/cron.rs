@@ -37,7 +37,8 @@ impl Server {
 
     /// Those who wait for a snapshot get an empty line, which says that we live.
     fn comfort_waiting(&mut self) {
-        for h in self.replicas_in(|s| matches!(s, ReplicaStage::WaitStart | ReplicaStage::WaitEnd)) {
+        for h in self.replicas_in(|s| matches!(s, ReplicaStage::WaitStart | ReplicaStage::WaitEnd))
+        {
             let Some(mut client) = self.clients.take(h) else {
                 continue;
             };

@@ -190,7 +190,8 @@ pub fn replied(server: &mut Server, client: &mut Client, mark: crate::resp::out:
     );
     let said = client.out.since(mark);
     if let Some(error) = said.strip_prefix(b"-") {
-        let text = String::from_utf8_lossy(error.strip_prefix(b"ERR ").unwrap_or(error)).into_owned();
+        let text =
+            String::from_utf8_lossy(error.strip_prefix(b"ERR ").unwrap_or(error)).into_owned();
         log::warn!(
             "== CRITICAL == This master is sending an error to its replica: '{}' after processing the command '{command}'",
             text.trim_end()

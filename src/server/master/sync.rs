@@ -132,7 +132,9 @@ impl Server {
             log::info!(
                 "No BGSAVE in progress, but another BG operation is active. BGSAVE for replication delayed"
             );
-        } else if self.goes_by_pipe(client.replica_mut().capa) && self.config.repl_diskless_sync_delay > 0 {
+        } else if self.goes_by_pipe(client.replica_mut().capa)
+            && self.config.repl_diskless_sync_delay > 0
+        {
             log::info!("Delay next BGSAVE for diskless SYNC");
         }
         self.master.look = true;
@@ -188,7 +190,11 @@ impl Server {
     pub fn start_as_master(&mut self) {
         let dropped = std::mem::take(&mut self.persist.loaded_dropped);
         let said = &self.persist.loaded_history;
-        let id = said.id.as_deref().map(str::as_bytes).and_then(ReplId::parse);
+        let id = said
+            .id
+            .as_deref()
+            .map(str::as_bytes)
+            .and_then(ReplId::parse);
         let (Some(id), Some(offset)) = (id, said.offset) else {
             return;
         };
@@ -233,8 +239,8 @@ impl Server {
         let Some((who, capa, filter)) = self.those_waiting() else {
             return;
         };
-        let by_pipe = capa.contains(Capa::EOF)
-            && (self.config.repl_diskless_sync || !filter.is_empty());
+        let by_pipe =
+            capa.contains(Capa::EOF) && (self.config.repl_diskless_sync || !filter.is_empty());
         if by_pipe && !self.waited_enough(&who) {
             return;
         }

@@ -208,15 +208,20 @@ impl Server {
         let ends = self.master.child_ends.take();
         // The parent's ends: while they are open here, neither pipe would ever end.
         self.master.pipe = None;
-        let Some(ends) = ends else {
-            fork::exit_now(1)
-        };
+        let Some(ends) = ends else { fork::exit_now(1) };
         let mut plan = plan.clone();
         plan.skip_keys = ends.filter.contains(RdbFilter::NO_DATA);
         if ends.filter.contains(RdbFilter::NO_FUNCTIONS) {
             plan.functions.clear();
         }
-        child::send_and_exit(&self.ks, &plan, ends.writer, ends.leave, &ends.mark, reports)
+        child::send_and_exit(
+            &self.ks,
+            &plan,
+            ends.writer,
+            ends.leave,
+            &ends.mark,
+            reports,
+        )
     }
 
     /// That child has ended.

@@ -154,7 +154,7 @@ fn holders(p: &mut Pairs<'_>, m: &MemoryReport) {
     p.int("peak.allocated", m.peak);
     p.int("total.allocated", m.used);
     p.int("startup.allocated", m.startup);
-    p.int("replication.backlog", m.backlog as i64);
+    p.int("replication.backlog", m.backlog);
     p.int("replica.fullsync.buffer", 0);
     p.int("clients.slaves", m.replicas);
     p.int("clients.normal", m.clients);

@@ -84,7 +84,8 @@ pub fn call(ctx: &mut Ctx<'_>, id: CommandId) {
             crate::server::slowlog::note(ctx, nanos / 1000);
         }
     }
-    let changed = ctx.server.ks.fx.dirty != dirty;
+    // A save sets the count back: that is no change.
+    let changed = ctx.server.ks.fx.dirty > dirty;
     if changed || ctx.server.ks.fx.pending() {
         propagate::after_call(ctx, changed);
         effects::deliver(ctx.server, ctx.client);

@@ -8,4 +8,5 @@ mod protocol;
 mod pubsub;
 mod redis_crate;
 mod replication_load;
+mod replication_master;
 mod replication_replica;

@@ -9,3 +9,4 @@ mod pubsub;
 mod redis_crate;
 mod replication_load;
 mod replication_replica;
+mod sentinel_watches;

@@ -174,6 +174,8 @@ pub struct Client {
     pub flags: ClientFlags,
     /// The selected database.
     pub db: u32,
+    /// Replication offset behind what it wrote last (WAIT, WAITAOF).
+    pub woff: i64,
     /// The protocol it speaks.
     pub proto: Protocol,
     /// CLIENT SETNAME.
@@ -206,8 +208,6 @@ pub struct Client {
     pub subs: Option<Box<Subscriptions>>,
     /// What is known of it as a replica of ours: set with the first REPLCONF, SYNC or PSYNC.
     pub replica: Option<Box<ReplicaState>>,
-    /// Replication offset behind what it wrote last (WAIT, WAITAOF).
-    pub woff: i64,
     /// Memory last accounted for it (maxmemory-clients), bytes.
     pub accounted_mem: usize,
 }
@@ -227,6 +227,7 @@ impl Client {
             parser: Parser::new(),
             flags: ClientFlags::empty(),
             db: 0,
+            woff: 0,
             proto: Protocol::Resp2,
             name: None,
             lib: [None, None],
@@ -243,7 +244,6 @@ impl Client {
             blocked: None,
             subs: None,
             replica: None,
-            woff: 0,
             accounted_mem: 0,
         }
     }

@@ -30,6 +30,7 @@ pub mod sort;
 pub mod stream;
 pub mod string;
 pub mod transactions;
+pub mod waitaof;
 pub mod zset;
 
 use crate::exec::command::Command;
@@ -60,6 +61,7 @@ pub fn all() -> Vec<&'static Command> {
         replica::COMMANDS,
         replication::COMMANDS,
         zset::COMMANDS,
+        waitaof::COMMANDS,
         bitmap::COMMANDS,
         hyperloglog::COMMANDS,
         geo::COMMANDS,

@@ -68,7 +68,6 @@ pub fn call(ctx: &mut Ctx<'_>, id: CommandId) {
     }
     let end = ctx.server.clock.tick();
     let nanos = end - start;
-    let parked = block.is_some();
     if let Some(on) = block {
         // Counted when it ends.
         blocking::park(ctx, id, *on, nanos);
@@ -89,9 +88,6 @@ pub fn call(ctx: &mut Ctx<'_>, id: CommandId) {
     if changed || ctx.server.ks.fx.pending() {
         propagate::after_call(ctx, changed);
         effects::deliver(ctx.server, ctx.client);
-        if !parked {
-            ctx.client.woff = ctx.server.repl.offset;
-        }
     }
     if ctx.client.has(ClientFlags::TRACKING) {
         crate::server::tracked::after_call(ctx);

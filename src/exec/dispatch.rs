@@ -4,7 +4,7 @@
 
 use super::command::{Command, CommandFlags as F};
 use super::ctx::Ctx;
-use super::{acl, blocking, call, multi, pause, role};
+use super::{acl, blocking, call, multi, pause, propagate, role};
 use crate::client::{Client, ClientFlags, CommandId};
 use crate::resp::{Args, Error};
 use crate::server::{Server, ServerState, deliver, master};
@@ -78,9 +78,13 @@ fn run(
     } else {
         call::call(&mut ctx, id);
     }
+    // A client that waits keeps asking for what was written before it began to.
+    if ctx.server.ks.fx.propagating && !ctx.client.has(ClientFlags::BLOCKED) {
+        ctx.client.woff = propagate::stream_offset(ctx.server);
+    }
     // What the command sent to its own client follows its reply.
     deliver::flush_own(ctx.server, ctx.client);
-    if !ctx.server.ks.fx.ready.is_empty() {
+    if !ctx.server.ks.fx.ready.is_empty() && !ctx.server.state.contains(ServerState::LOADING) {
         blocking::serve_ready(ctx.server, Some(ctx.client));
     }
 }
@@ -202,12 +206,15 @@ fn memory(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Background saving failed: writes are refused so that the operator notices (`stop-writes-on-bgsave-error`).
+/// Background saving (`stop-writes-on-bgsave-error`) or writing the AOF failed: writes are refused so that the operator notices.
 fn disk(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     if !ctx.server.state.contains(ServerState::DISK_ERROR) {
         return Ok(());
     }
-    let writes = ctx.command.flags.contains(F::WRITE) || ctx.command.name == "ping";
+    let name = ctx.command.name;
+    let writes = ctx.command.flags.contains(F::WRITE)
+        || name == "ping"
+        || name == "exec" && multi::queue_has(ctx, F::WRITE);
     if writes {
         Err(ctx.server.disk_error())
     } else {

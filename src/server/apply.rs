@@ -5,6 +5,7 @@
 
 use super::host::{self, OomRole};
 use super::{Server, logging};
+use crate::config::values::AppendFsync;
 use crate::config::{Apply, Config, Prepared, Reason, SetError};
 use crate::net::Listener;
 use crate::sys::{alloc, process};
@@ -54,6 +55,13 @@ impl Server {
                 Ok(())
             }
             Apply::AppendOnly => self.switch_append_only(),
+            Apply::AppendFsync => {
+                // Under `always` what earlier turns left to the thread must not be behind what comes now.
+                if self.config.appendfsync == AppendFsync::Always {
+                    self.persist.aof.syncer.drain();
+                }
+                Ok(())
+            }
             Apply::Dir => self.change_directory(before),
             Apply::RequirePass => {
                 self.set_default_password(None);
@@ -104,7 +112,6 @@ impl Server {
             | Apply::TlsPort
             | Apply::Tls
             | Apply::MaxMemoryClients
-            | Apply::AppendFsync
             | Apply::Watchdog
             | Apply::Cluster => Ok(()),
         }
@@ -167,14 +174,6 @@ impl Server {
         }
         self.settings_changed();
         self.free_memory();
-    }
-
-    fn switch_append_only(&mut self) -> Result<(), Reason> {
-        if !self.config.appendonly {
-            return Ok(());
-        }
-        log::warn!("Append only files are not part of this version: appendonly stays off.");
-        Err(Reason::Text("Unable to turn on AOF. Check server logs."))
     }
 
     fn change_directory(&self, before: &Config) -> Result<(), Reason> {

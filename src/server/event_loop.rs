@@ -1,7 +1,7 @@
 //! The loop: wait, serve what is ready, write, close.
 
 use super::input::{self, Scratch};
-use super::{Server, master, replica, saving};
+use super::{Server, ServerState, master, replica, saving};
 use crate::client::ClientRef;
 use crate::exec::{blocking, pause};
 use crate::net::{Readiness, Token};
@@ -30,6 +30,7 @@ impl Server {
                 self.cron();
                 next_cron_ms = self.clock.now_ms + 1000 / i64::from(self.config.hz.max(1));
             }
+            self.gather(&mut scratch);
             self.before_sleep(&mut scratch);
             self.note_turn(woke_ns);
         }
@@ -50,7 +51,7 @@ impl Server {
             || self.eviction.unfinished
             || self.repl.link.again
             || self.master.pipe.as_ref().is_some_and(|p| p.more)
-            || !q.write.is_empty()
+            || self.master.more
         {
             return Duration::ZERO;
         }
@@ -108,7 +109,12 @@ impl Server {
             return;
         }
         if r.writable && self.clients.get(h).is_some_and(|c| c.has(F::WRITE_BLOCKED)) {
-            self.write_client(h);
+            if self.replies_wait_for_sync() {
+                // Behind what waits there may be replies to changes of this very turn.
+                self.queues.write.push(h);
+            } else {
+                self.write_client(h);
+            }
         }
         // On the ready list already: its turn comes.
         if r.readable && self.clients.get(h).is_some_and(|c| !c.has(F::READ_QUEUED)) {
@@ -123,6 +129,7 @@ impl Server {
         }
         self.evict_clients();
         self.tend_replicas();
+        self.commit_turn();
         self.write_pending();
         self.pump_pipe();
         self.close_marked();
@@ -131,10 +138,14 @@ impl Server {
     /// Lets those go on who waited.
     fn go_on(&mut self, scratch: &mut Scratch) {
         pause::end_due(self);
-        self.expire_slice();
-        self.evict_more();
+        let loading = self.state.contains(ServerState::LOADING);
+        if !loading {
+            self.expire_slice();
+            self.evict_more();
+        }
         blocking::expire_deadlines(self);
-        if !self.ks.fx.ready.is_empty() {
+        // While data are loaded nobody may take any of them.
+        if !loading && !self.ks.fx.ready.is_empty() {
             // Keys that changed outside of any command: expiry, loading.
             blocking::serve_ready(self, None);
         }

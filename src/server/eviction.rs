@@ -52,11 +52,12 @@ impl Server {
         self.used_memory().saturating_sub(self.uncounted_memory())
     }
 
-    /// Bytes that do not count against `maxmemory`: what replicas hold of the stream beyond the backlog. Otherwise evicting would
-    /// make the stream grow, and that would evict more.
+    /// Bytes that do not count against `maxmemory`: what replicas hold of the stream beyond the backlog, and the AOF's buffer. Both
+    /// grow when keys are evicted: counted, they would make eviction feed itself.
     pub fn uncounted_memory(&self) -> usize {
         let backlog = self.config.repl_backlog_size as usize;
-        self.repl.mem_bytes().saturating_sub(backlog + backlog / 64)
+        let stream = self.repl.mem_bytes().saturating_sub(backlog + backlog / 64);
+        stream + self.persist.aof.log.buffer_bytes()
     }
 
     /// Makes room below `maxmemory`. False when nothing can be evicted, so that commands that need memory must fail; true also

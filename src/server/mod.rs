@@ -4,6 +4,7 @@
 //! lives in the files of this folder.
 pub mod accept;
 pub mod acl;
+pub mod aof;
 pub mod apply;
 pub mod auth;
 pub mod client_eviction;
@@ -183,6 +184,8 @@ pub struct DebugSwitches {
     pub cron_paused: bool,
     /// RESTORE does not look at the checksum.
     pub skip_checksum: bool,
+    /// Time slept before the AOF is written, us.
+    pub aof_flush_sleep_us: u64,
 }
 
 impl Server {
@@ -193,6 +196,14 @@ impl Server {
 
     /// The error that writes get while saving fails.
     pub fn disk_error(&self) -> Error {
+        if !self.saving_fails()
+            && let Some(e) = self.persist.aof.error()
+        {
+            return Error::text(format!(
+                "MISCONF Errors writing to the AOF file: {}",
+                host::os_text(&e)
+            ));
+        }
         Error::new(
             "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may modify the data set are disabled, because this instance is configured to report errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error.",
         )

@@ -85,6 +85,7 @@ impl Server {
             if pieces == PIECES_PER_TURN && client.out.is_empty() {
                 // The socket takes more, but others wait: it goes on in the next turn.
                 self.queue_write(client);
+                self.master.more = true;
                 break;
             }
         }

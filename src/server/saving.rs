@@ -23,7 +23,7 @@ pub const CHILD_PIPE: u32 = 1;
 const BGSAVE_RETRY_DELAY_S: i64 = 5;
 
 impl Server {
-    fn plan(&self) -> Plan {
+    pub(super) fn plan(&self) -> Plan {
         let used = self.used_memory();
         let mut plan = Plan::of(
             &self.config,
@@ -89,7 +89,7 @@ impl Server {
     pub(super) fn start_child(&mut self, kind: ChildKind) -> std::io::Result<i32> {
         let (reports, writer) = child::pipe()?;
         self.poller.add_fd(reports.fd(), Token::Other(CHILD_PIPE))?;
-        let plan = self.plan();
+        let plan = self.plan_of(kind);
         let start = Instant::now();
         match fork::fork() {
             Ok(Side::Child) => self.be_the_child(kind, &plan, writer),
@@ -99,6 +99,7 @@ impl Server {
                 self.persist.child = Some(Child {
                     pid,
                     kind,
+                    rdb_base: self.config.aof_use_rdb_preamble,
                     reports,
                     started_s: self.clock.now_s(),
                     dirty: self.ks.fx.dirty,
@@ -131,12 +132,14 @@ impl Server {
             let title = match kind {
                 ChildKind::Rdb => "redis-rdb-bgsave",
                 ChildKind::Replicas => "redis-rdb-to-slaves",
+                ChildKind::Aof => "redis-aof-rewrite",
             };
             process::set_title(&host::title(&self.config, "", title));
         }
         match kind {
             ChildKind::Rdb => child::save_and_exit(&self.ks, plan, &self.rdb_path(), writer),
             ChildKind::Replicas => self.be_the_sync_child(plan, writer),
+            ChildKind::Aof => self.be_the_aof_child(plan, writer),
         }
     }
 
@@ -162,7 +165,7 @@ impl Server {
     /// Stops a child that saves, waits for its end and removes its file: at shutdown.
     pub fn end_rdb_child(&mut self) {
         self.stop_rdb_child();
-        let Some(child) = self.persist.child.take() else {
+        let Some(child) = self.persist.child.take_if(|c| c.kind == ChildKind::Rdb) else {
             return;
         };
         if let Err(e) = fork::wait_end(child.pid) {
@@ -184,7 +187,13 @@ impl Server {
     /// What cron does here: reads the child's reports, notices its end, starts saves that are due.
     pub fn persist_cron(&mut self) {
         self.check_child();
-        if self.persist.child.is_none() && !self.state.contains(ServerState::LOADING) {
+        if self.state.contains(ServerState::LOADING) {
+            return;
+        }
+        if self.persist.child.is_none() {
+            self.start_due_rewrite();
+        }
+        if self.persist.child.is_none() {
             self.start_due_save();
         }
     }
@@ -222,8 +231,10 @@ impl Server {
         while let Heard::Report(r) = child.reports.hear() {
             (child.keys, child.cow, child.cow_peak) = (r.keys, r.cow, r.cow_peak);
             child.cow_at = Some(Instant::now());
-            if r.last {
-                self.persist.rdb_last_cow_size = r.cow;
+            match child.kind {
+                ChildKind::Rdb if r.last => self.persist.rdb_last_cow_size = r.cow,
+                ChildKind::Aof if r.last => self.persist.aof.last_cow_size = r.cow,
+                _ => {}
             }
         }
         match fork::ended(child.pid) {
@@ -247,6 +258,9 @@ impl Server {
             end => end,
         };
         self.clock.resync();
+        if child.kind == ChildKind::Aof {
+            return self.aof_child_ended(&child, end);
+        }
         self.persist.last_bgsave_time_s = self.clock.now_s() - child.started_s;
         if child.kind == ChildKind::Replicas {
             return self.sync_child_ended(end);
@@ -274,18 +288,24 @@ impl Server {
         self.snapshot_file_ended(good);
     }
 
-    fn forget_child(&mut self, child: &Child) {
+    /// Pages are no longer shared with a child, and its pipe is not watched any more.
+    pub(super) fn forget_child(&mut self, child: &Child) {
         self.set_sharing_pages(false);
         if let Err(e) = self.poller.remove_fd(child.reports.fd()) {
             log::debug!("Unwatching the pipe of child {}: {e}", child.pid);
         }
     }
 
-    /// Refuses writes, or allows them again, as the last background save and the settings say.
-    pub fn update_disk_error(&mut self) {
-        let failing = !self.persist.last_bgsave_ok
+    /// Whether writes are refused because the last background save failed.
+    pub fn saving_fails(&self) -> bool {
+        !self.persist.last_bgsave_ok
             && self.config.stop_writes_on_bgsave_error
-            && !self.config.save.is_empty();
+            && !self.config.save.is_empty()
+    }
+
+    /// Refuses writes, or allows them again, as the last background save, the AOF and the settings say.
+    pub fn update_disk_error(&mut self) {
+        let failing = self.saving_fails() || self.persist.aof.error().is_some();
         self.state.set(ServerState::DISK_ERROR, failing);
     }
 }

@@ -14,6 +14,7 @@ use crate::keyspace::effects::Listening;
 use crate::keyspace::lazyfree::LazyFree;
 use crate::net::listen::ListenError;
 use crate::persist::Persist;
+use crate::persist::aof::syncer::Syncer;
 use crate::sys::{crash, process, signal};
 
 /// Why the server could not start. Display is the line for the log.
@@ -86,14 +87,6 @@ fn configure(
     commands: &[&'static Command],
 ) -> Result<(Config, Registry), ConfigError> {
     let config = crate::config::load(line, sentinel)?;
-    if config.appendonly {
-        // Starting without the data that only the AOF holds would look like its loss.
-        return Err(ConfigError::Whole(
-            ">>> 'appendonly yes'\nThis version neither reads nor writes the append only file. Turn it off where the data is \
-             (CONFIG SET appendonly no, then SAVE) and start from the RDB file with 'appendonly no'."
-                .into(),
-        ));
-    }
     let mut registry = Registry::new(commands);
     for (from, to) in &config.rename_command {
         registry
@@ -287,6 +280,13 @@ impl Server {
             config_file,
             clock,
         };
+        server.persist.aof.configure(&server.config);
+        let waker = server.poller.waker();
+        server.persist.aof.syncer = Syncer::start(Box::new(move || {
+            // The loop looks at least as often as cron runs; waking it only makes it sooner.
+            let _ = waker.wake();
+        }))
+        .map_err(|e| StartError::Io("Starting the syncing thread", e))?;
         server.settings_changed();
         Ok(server)
     }
@@ -299,6 +299,13 @@ impl Server {
         // A lower limit is enforced at once, not by the next command.
         self.eviction.unfinished = self.config.maxmemory > 0;
         self.update_disk_error();
+        if let Err(e) = self
+            .persist
+            .aof
+            .remove_history(self.config.aof_disable_auto_gc)
+        {
+            log::warn!("Removing the history files of the AOF: {e}");
+        }
         self.ks.fx.listening.set(
             Listening::EVENTS,
             !self.config.notify_keyspace_events.is_empty(),

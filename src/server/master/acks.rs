@@ -79,6 +79,7 @@ impl Server {
                 blocking::run_again(self, h);
             }
         }
+        self.serve_waitaof();
     }
 
     /// Counts the replicas that are near enough, and allows writes accordingly.

@@ -32,6 +32,8 @@ pub struct Master {
     pub pipe: Option<transfer::SyncPipe>,
     /// The child's ends of it, while it is being forked.
     pub child_ends: Option<transfer::ChildEnds>,
+    /// A replica's socket takes more than one turn writes: the next turn does not wait.
+    pub more: bool,
     /// Replicas wait for a snapshot, which may begin at the end of the turn.
     pub look: bool,
     /// Replicas came or got ready: they are counted at the end of the turn.
@@ -121,6 +123,7 @@ impl Server {
 
     /// At the end of a turn, before anything is written: everything that was left for then.
     pub(super) fn tend_replicas(&mut self) {
+        self.master.more = false;
         self.serve_waiting();
         self.go_on_with_failover();
         if std::mem::take(&mut self.master.look) {

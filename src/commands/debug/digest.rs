@@ -186,7 +186,7 @@ mod tests {
     fn scores_as_8_2_3_digests_them() {
         let of = |score| {
             let mut d = Digest::default();
-            d.mix(&type_number(crate::keyspace::Type::SortedSet).to_be_bytes());
+            d.mix(&type_number(crate::keyspace::Type::ZSet).to_be_bytes());
             add_member(&mut d, b"a", score);
             d.hex()
         };

@@ -61,12 +61,16 @@ fn fails_over(dies: bool) {
     } else {
         master.signal("STOP");
     }
-    wait_until("another master is chosen", || known_master(&mut conn) != before);
+    wait_until("another master is chosen", || {
+        known_master(&mut conn) != before
+    });
     let (new, other) = match known_master(&mut conn) == one.port {
         true => (&one, &two),
         false => (&two, &one),
     };
-    wait_until("it is the master", || info(&mut new.conn(), "role") == "master");
+    wait_until("it is the master", || {
+        info(&mut new.conn(), "role") == "master"
+    });
     wait_until("the other one follows it", || {
         let mut c = other.conn();
         info(&mut c, "role") == "slave" && info(&mut c, "master_port") == new.port.to_string()

@@ -124,11 +124,13 @@ fn send(server: &mut Server) {
     }
 }
 
-/// Finds out whether anybody listens. To be called whenever a listener comes or goes, and when loading begins or ends.
+/// Finds out whether anybody listens. To be called whenever a listener comes or goes, when loading begins
+/// or ends, and when the role changes.
 pub fn refresh_listening(server: &mut Server) {
     let loading = server.state.contains(ServerState::LOADING);
     let aof = !loading && server.persist.aof.takes_commands();
-    let replicates = server.repl.backlog.is_some();
+    // A replica's backlog takes the master's bytes, not our commands.
+    let replicates = server.repl.backlog.is_some() && !server.state.contains(ServerState::REPLICA);
     server.ks.fx.propagating = aof || replicates || server.propagation.tap.is_some();
 }
 

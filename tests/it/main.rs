@@ -10,3 +10,4 @@ mod redis_crate;
 mod replication_load;
 mod replication_master;
 mod replication_replica;
+mod sentinel_watches;

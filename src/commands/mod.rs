@@ -27,6 +27,7 @@ pub mod monitor;
 pub mod persistence;
 pub mod pubsub;
 pub mod replica;
+pub mod replication;
 pub mod scan;
 pub mod set;
 pub mod slowlog;
@@ -67,6 +68,7 @@ pub fn all() -> Vec<&'static Command> {
         migrate::COMMANDS,
         persistence::COMMANDS,
         replica::COMMANDS,
+        replication::COMMANDS,
         zset::COMMANDS,
         waitaof::COMMANDS,
         bitmap::COMMANDS,

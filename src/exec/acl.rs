@@ -367,6 +367,7 @@ pub fn note_event(server: &mut Server, client: &Client, event: Event) {
             .last_command
             .map_or("", |id| server.registry.row(id).name),
         tracking: server.tracking.options(client.handle),
+        stream_held: 0,
     };
     let info = line::describe(client, around).into_bytes();
     let max_len = server.config.acllog_max_len as usize;

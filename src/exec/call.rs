@@ -103,7 +103,8 @@ pub fn call(ctx: &mut Ctx<'_>, id: CommandId) {
             s.latency.note(event, nanos / 1_000_000, s.clock.now_s());
         }
     }
-    let changed = ctx.server.ks.fx.dirty != dirty;
+    // A save sets the count back: that is no change.
+    let changed = ctx.server.ks.fx.dirty > dirty;
     if changed || ctx.server.ks.fx.pending() {
         propagate::after_call(ctx, changed);
         effects::deliver(ctx.server, ctx.client);

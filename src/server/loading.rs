@@ -163,6 +163,7 @@ impl Server {
         }
         self.persist.functions = loaded.functions;
         self.persist.loaded_history = loaded.replication;
+        self.persist.loaded_dropped = loaded.dropped;
     }
 
     /// One turn of the event loop in the middle of long work: serves what is ready without waiting.

@@ -34,7 +34,10 @@ pub struct MemoryReport {
     pub clients: usize,
     /// Buffers of replicas and of the master's link.
     pub replicas: usize,
-    /// The replication stream that is kept for replicas.
+    /// The replication stream as far as it is kept, and the part of it that is the backlog: the rest is kept for replicas that
+    /// have not taken it, and counted in `replicas`.
+    pub stream: usize,
+    /// See `stream`.
     pub backlog: usize,
     /// What waits to be written to the AOF.
     pub aof_buffer: usize,
@@ -69,6 +72,9 @@ impl MemoryReport {
             allocator: alloc::stats(),
             ..Self::default()
         };
+        report.stream = server.repl.mem_bytes();
+        report.backlog = report.stream.min(server.config.repl_backlog_size as usize);
+        report.replicas = report.stream - report.backlog;
         for c in server.clients.iter().chain(running) {
             if c.has(ClientFlags::REPLICA | ClientFlags::MASTER) {
                 report.replicas += c.mem_bytes();

@@ -19,6 +19,7 @@ pub mod host;
 pub mod input;
 pub mod loading;
 pub mod logging;
+pub mod master;
 pub mod memory_report;
 pub mod metrics_http;
 pub mod monitor;
@@ -72,6 +73,8 @@ bitflags! {
         const PAUSED = 32;
         /// Somebody runs MONITOR.
         const MONITORED = 64;
+        /// Fewer replicas than `min-replicas-to-write` are near enough.
+        const TOO_FEW_REPLICAS = 1 << 14;
         /// The dataset of the master is being loaded aside, while the old one is served.
         const ASYNC_LOADING = 1 << 10;
         /// `maxmemory-clients` is set.
@@ -131,6 +134,8 @@ pub struct Server {
     pub propagation: crate::exec::propagate::Propagation,
     /// The history of writes, and who follows it.
     pub repl: Replication,
+    /// What is done for those who follow it.
+    pub master: master::Master,
     /// Counters for INFO.
     pub stats: stats::ServerStats,
     /// Per command, by id.

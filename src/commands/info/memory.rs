@@ -34,7 +34,7 @@ pub(super) fn memory(l: &mut Lines, a: &Around<'_>) {
     fragmentation(l, &m);
     l.put("mem_not_counted_for_evict", s.memory_not_counted());
     l.put("mem_replication_backlog", m.backlog);
-    l.put("mem_total_replication_buffers", m.backlog);
+    l.put("mem_total_replication_buffers", m.stream);
     l.put("mem_replica_full_sync_buffer", 0);
     l.put("mem_clients_slaves", m.replicas);
     l.put("mem_clients_normal", m.clients);

@@ -94,6 +94,25 @@ impl Server {
         self.serve_waitaof();
     }
 
+    /// Other data come with a full resync: what the AOF holds is of the old ones. `appendonly` stays as it is set.
+    pub fn suspend_aof(&mut self) {
+        if self.persist.aof.state != AofState::Off {
+            self.stop_aof();
+        }
+    }
+
+    /// Switches the AOF on again behind [`Server::suspend_aof`], if it is to be on. Cron tries again when that fails.
+    pub fn resume_aof(&mut self) {
+        if self.config.appendonly
+            && self.persist.aof.state == AofState::Off
+            && self.start_aof().is_err()
+        {
+            log::warn!(
+                "Failed enabling the AOF after successful master synchronization! Trying it again in one second."
+            );
+        }
+    }
+
     /// Opens the AOF when the data are loaded. False when the server cannot start; the log says why.
     pub fn open_aof_at_start(&mut self) -> bool {
         if self.persist.aof.state != AofState::On {

@@ -3,6 +3,7 @@
 
 use super::Server;
 use crate::exec::propagate;
+use crate::persist::aof::AofState;
 use crate::repl::ReplId;
 
 /// This server goes on by itself: the history gets a new name from here on, the old one is good up to here. Sub-replicas are
@@ -67,8 +68,9 @@ pub fn forward(server: &mut Server, bytes: &[u8], db: u32) {
 }
 
 /// Up to which offset the append only file is on disk; None without one.
-pub fn synced_offset(_server: &Server) -> Option<i64> {
-    None
+pub fn synced_offset(server: &Server) -> Option<i64> {
+    let aof = &server.persist.aof;
+    (aof.state != AofState::Off).then(|| aof.durable_repl_offset().max(0))
 }
 
 /// Ends the connections of all who follow us, at once: nothing else may be sent to them, and the backlog they read may go.

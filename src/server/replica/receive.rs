@@ -196,7 +196,7 @@ impl Server {
         let Sink::File { file, path, .. } = sink else {
             return;
         };
-        // The poller's events are for whoever owns the connection next.
+        self.leave_old_history();
         if let Err(e) = self.put_in_place(file, path) {
             log::warn!(
                 "Failed trying to rename the temp DB into {} in MASTER <-> REPLICA synchronization: {}",
@@ -205,7 +205,6 @@ impl Server {
             );
             return self.retry_now();
         }
-        self.leave_old_history();
         log::info!("MASTER <-> REPLICA sync: Loading DB in memory");
         self.empty_for_snapshot();
         let path = self.config.dbfilename.as_path().to_owned();
@@ -231,12 +230,6 @@ impl Server {
     }
 
     fn put_in_place(&mut self, file: File, path: PathBuf) -> io::Result<()> {
-        if self.persist.rdb_child() {
-            log::warn!(
-                "Replica is about to load the RDB file received from the master, but there is a pending RDB child running. Killing it and removing its temp file to avoid any race"
-            );
-            self.end_rdb_child();
-        }
         let to = self.config.dbfilename.as_path().to_owned();
         file.sync_all()
             .and_then(|()| std::fs::rename(&path, &to))
@@ -457,6 +450,14 @@ impl Server {
     /// The old data are about to go: nobody can go on with their history any more.
     fn leave_old_history(&mut self) {
         self.discard_cached_master();
+        // Children write the old data, and would copy every page that loading changes.
+        self.suspend_aof();
+        if self.persist.rdb_child() {
+            log::warn!(
+                "Replica is about to load the RDB file received from the master, but there is a pending RDB child running. Killing it and removing its temp file to avoid any race"
+            );
+            self.end_rdb_child();
+        }
         history::leave(self);
     }
 
@@ -526,5 +527,6 @@ impl Server {
         self.deliver_background_effects();
         // The first word puts us online.
         self.acknowledge_now();
+        self.resume_aof();
     }
 }

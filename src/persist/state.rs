@@ -38,6 +38,8 @@ pub struct Persist {
     pub aof: Aof,
     /// Whether its last write or sync failed, as the guards know it.
     pub aof_failed: bool,
+    /// How many clients lately got their replies behind the same sync (`appendfsync always`).
+    pub aof_company: usize,
     /// The durable replication offset when those in WAITAOF were last looked at.
     pub aof_durable_seen: i64,
 }
@@ -130,6 +132,7 @@ impl Persist {
             functions: Vec::new(),
             aof: Aof::new(),
             aof_failed: false,
+            aof_company: 1,
             aof_durable_seen: -1,
         }
     }

@@ -1,5 +1,6 @@
 //! Integration tests: each starts the built server and talks to it from outside. See `harness` for how.
 
+mod aof;
 mod blocking;
 mod cross_load;
 mod harness;

@@ -195,7 +195,7 @@ impl Aof {
         let path = self.path_of(&name);
         self.log.close();
         log::info!("Removing the temp incr aof file {name} in the background");
-        self.syncer.remove(self.storage.clone(), path);
+        self.syncer.remove(&*self.storage, &path);
     }
 
     /// Removes what rewrites replaced, unless `keep` (`aof-disable-auto-gc`).
@@ -209,7 +209,7 @@ impl Aof {
         for file in history {
             log::info!("Removing the history file {} in the background", file.name);
             let path = self.path_of(&file.name);
-            self.syncer.remove(self.storage.clone(), path);
+            self.syncer.remove(&*self.storage, &path);
         }
         Ok(())
     }

@@ -410,7 +410,10 @@ mod tests {
         let mut log = log_on(&disk);
         // A sync that ends only when we let it.
         let (release, wait) = std::sync::mpsc::channel::<()>();
-        let syncer = Syncer::start(Box::new(move || drop(wait.recv()))).unwrap();
+        let syncer = Syncer::start(Box::new(move || {
+            let _ = wait.recv();
+        }))
+        .unwrap();
         let file = disk.create(Path::new("other")).unwrap();
         syncer.sync(file.clone(), 0);
         // The first job's wake holds the thread, so the second stays pending.

@@ -1,9 +1,9 @@
 //! The end of a turn: what was propagated goes to the file, and under `appendfsync always` to the disk, before any reply leaves.
 //!
 //! **Group commit.** One sync serves all commands of a turn. Where a sync takes long (a disk, not a RAM disk) the clients that got
-//! their replies together would come back one after the other and be served by two or three syncs; so before a slow sync the loop looks
-//! for a moment (a small part of what the sync will take) whether more is coming, and takes it along ([`Server::gather`]).
-//! No reply leaves meanwhile: replies are written by `write_pending` only, after the sync.
+//! their replies together come back one after the other, and would be served by two syncs where one is enough; so before a slow sync
+//! the loop waits until as many are back as there were the last times, for a part of what the sync will take at most
+//! ([`Server::gather`]). A single client never waits. No reply leaves meanwhile: replies are written by `write_pending` only, after the sync.
 
 use super::super::input::Scratch;
 use crate::config::values::AppendFsync;
@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 /// Syncs quicker than this (us) are not worth waiting for company.
 const SLOW_SYNC_US: u64 = 400;
-/// At most this part of the time of the last sync is spent on looking for more.
-const GATHER_PART: u64 = 8;
+/// At most this part of the time of the last sync is spent on waiting for more.
+const GATHER_PART: u64 = 4;
 /// And at most this long, us.
 const GATHER_MAX_US: u64 = 2000;
 
@@ -76,7 +76,7 @@ impl Server {
         self.config.appendfsync == AppendFsync::Always && self.persist.aof.takes_commands()
     }
 
-    /// Before a slow sync: serves what comes in within a moment, so that the sync is for that as well.
+    /// Before a slow sync: serves those who are about to come, so that the sync is for them as well.
     pub fn gather(&mut self, scratch: &mut Scratch) {
         let log = &self.persist.aof.log;
         let took_us = log.last_sync_us;
@@ -84,10 +84,9 @@ impl Server {
             return;
         }
         let patience = Duration::from_micros((took_us / GATHER_PART).min(GATHER_MAX_US));
-        let start = Instant::now();
-        let mut last_seen = start;
+        let (expected, start) = (self.persist.aof_company, Instant::now());
         let mut batch = Vec::new();
-        while start.elapsed() < patience && last_seen.elapsed() < patience / 2 {
+        while self.queues.write.len() < expected && start.elapsed() < patience {
             if self.shutdown.done().is_some() {
                 return;
             }
@@ -102,7 +101,12 @@ impl Server {
             }
             self.clock.resync();
             self.serve(&batch, scratch);
-            last_seen = Instant::now();
+        }
+        // Those who stay away are waited for ever less.
+        let came = self.queues.write.len();
+        self.persist.aof_company = came.max(expected - expected / 8).max(1);
+        if came < expected && expected < 8 {
+            self.persist.aof_company = came.max(1);
         }
     }
 }

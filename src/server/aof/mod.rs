@@ -36,8 +36,8 @@ impl Server {
         }
     }
 
-    /// Switches the AOF on: it is complete when a child has written its first base.
-    fn start_aof(&mut self) -> Result<(), Reason> {
+    /// Switches the AOF on, now or (after a full synchronisation) again: it is complete when a child has written its first base.
+    pub fn start_aof(&mut self) -> Result<(), Reason> {
         self.persist.aof.state = AofState::WaitRewrite;
         self.persist.aof.syncer.forget_error();
         let other_child = self.persist.child.is_some() && !self.persist.aof_child();
@@ -70,7 +70,7 @@ impl Server {
     }
 
     /// Switches the AOF off. Its files stay as they are.
-    fn stop_aof(&mut self) {
+    pub fn stop_aof(&mut self) {
         self.flush_aof(true);
         let was_complete = self.persist.aof.state == AofState::On;
         let aof = &mut self.persist.aof;

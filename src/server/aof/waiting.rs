@@ -1,6 +1,7 @@
 //! WAITAOF: who waits for which offset to be durable, and when that is so.
 
 use crate::client::blocked::{BlockKind, WaitFor};
+use crate::client::replica::ReplicaStage;
 use crate::exec::blocking;
 use crate::persist::aof::AofState;
 use crate::resp::Reply;
@@ -38,8 +39,12 @@ impl Server {
     }
 
     /// How many replicas told that everything up to `offset` is on their disks.
-    fn replicas_durable_at(&self, _offset: i64) -> usize {
-        0
+    fn replicas_durable_at(&self, offset: i64) -> usize {
+        let replicas = self.repl.replicas.iter();
+        let states = replicas.filter_map(|r| self.clients.get(*r)?.replica.as_ref());
+        states
+            .filter(|r| r.stage == ReplicaStage::Online && r.fack_offset >= offset)
+            .count()
     }
 
     /// Whether what a WAITAOF waits for is so.

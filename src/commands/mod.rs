@@ -21,6 +21,7 @@ pub mod memory;
 pub mod monitor;
 pub mod persistence;
 pub mod pubsub;
+pub mod replica;
 pub mod scan;
 pub mod set;
 pub mod slowlog;
@@ -56,6 +57,7 @@ pub fn all() -> Vec<&'static Command> {
         transactions::COMMANDS,
         dump::COMMANDS,
         persistence::COMMANDS,
+        replica::COMMANDS,
         zset::COMMANDS,
         waitaof::COMMANDS,
         bitmap::COMMANDS,

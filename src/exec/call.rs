@@ -1,6 +1,6 @@
 //! Running one command: the function, then a fixed sequence of steps. What nobody listens to costs a branch.
 
-use super::{Ctx, Flow, blocking, effects, propagate};
+use super::{Ctx, Flow, blocking, effects, propagate, role};
 use crate::client::{Client, ClientFlags, CommandId};
 use crate::resp::out::Mark;
 use crate::server::ServerState;
@@ -48,7 +48,13 @@ impl CommandStat {
 pub fn call(ctx: &mut Ctx<'_>, id: CommandId) {
     let dirty = ctx.server.ks.fx.dirty;
     let start = ctx.server.clock.mono_ns;
+    if ctx.server.state.contains(ServerState::REPLICA) {
+        role::begin(ctx);
+    }
     let outcome = (ctx.command.handler)(ctx);
+    if ctx.server.state.contains(ServerState::REPLICA) {
+        role::end(ctx);
+    }
     let mut failed = false;
     let mut block = None;
     match outcome {

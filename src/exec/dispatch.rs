@@ -4,7 +4,7 @@
 
 use super::command::{Command, CommandFlags as F};
 use super::ctx::Ctx;
-use super::{acl, blocking, call, multi, pause, propagate};
+use super::{acl, blocking, call, multi, pause, propagate, role};
 use crate::client::{Client, ClientFlags, CommandId};
 use crate::resp::{Args, Error};
 use crate::server::{Server, ServerState, deliver};
@@ -133,7 +133,15 @@ fn cut_off_http(server: &mut Server, client: &mut Client) {
 /// Every guard in order; the first that objects wins.
 fn guards(ctx: &mut Ctx<'_>, id: CommandId) -> Result<(), Error> {
     type Guard = fn(&mut Ctx<'_>) -> Result<(), Error>;
-    const ORDER: &[Guard] = &[memory, disk, subscribed, loading, observer];
+    const ORDER: &[Guard] = &[
+        memory,
+        disk,
+        role::read_only,
+        subscribed,
+        role::stale,
+        loading,
+        observer,
+    ];
     if ctx.client.has(ClientFlags::MASTER | ClientFlags::FAKE) {
         // The stream of the master, the AOF and scripts were checked where they come from.
         return Ok(());
@@ -210,7 +218,11 @@ fn subscribed(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn loading(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    if ctx.server.state.contains(ServerState::LOADING) && !ctx.command.flags.contains(F::LOADING) {
+    let state = ctx.server.state;
+    let denied = state.contains(ServerState::LOADING) && !ctx.command.flags.contains(F::LOADING)
+        || state.contains(ServerState::ASYNC_LOADING)
+            && ctx.command.flags.contains(F::NO_ASYNC_LOADING);
+    if denied {
         return Err(Error::new("LOADING Redis is loading the dataset in memory"));
     }
     Ok(())

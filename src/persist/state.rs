@@ -31,6 +31,8 @@ pub struct Persist {
     pub last_load_keys_expired: u64,
     /// The load under way, if there is one.
     pub loading: Option<Loading>,
+    /// The history the file that was loaded last belongs to.
+    pub loaded_history: super::load::Replication,
     /// Function libraries found in the last file. They are written back with every save, so that none is lost while no script
     /// engine holds them.
     pub functions: Vec<Vec<u8>>,
@@ -129,6 +131,7 @@ impl Persist {
             last_load_keys_loaded: 0,
             last_load_keys_expired: 0,
             loading: None,
+            loaded_history: super::load::Replication::default(),
             functions: Vec::new(),
             aof: Aof::new(),
             aof_failed: false,

@@ -24,6 +24,10 @@ impl Server {
         self.sample_ttls();
         self.clients_cron();
         shutdown::on_signal(self);
+        self.expire_own_keys();
+        if self.cron_loops.is_multiple_of(self.config.hz.max(1) as u64) {
+            self.replica_cron();
+        }
         self.persist_cron();
         super::tracked::limit(self);
     }

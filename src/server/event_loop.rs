@@ -1,7 +1,7 @@
 //! The loop: wait, serve what is ready, write, close.
 
 use super::input::{self, Scratch};
-use super::{Server, ServerState, saving};
+use super::{Server, ServerState, replica, saving};
 use crate::client::ClientRef;
 use crate::exec::{blocking, pause};
 use crate::net::{Readiness, Token};
@@ -49,6 +49,7 @@ impl Server {
         let q = &self.queues;
         if !(q.read.is_empty() && q.accept.is_empty() && q.resumed.is_empty())
             || self.eviction.unfinished
+            || self.repl.link.again
         {
             return Duration::ZERO;
         }
@@ -71,6 +72,9 @@ impl Server {
             }
             input::on_readable(self, h, scratch);
         }
+        if self.repl.link.again {
+            self.serve_link();
+        }
         for i in std::mem::take(&mut self.queues.accept) {
             self.accept_some(i);
         }
@@ -85,6 +89,7 @@ impl Server {
                 }
                 Token::Listener(i) => self.accept_some(i),
                 Token::Other(saving::CHILD_PIPE) => self.check_child(),
+                Token::Other(replica::MASTER_LINK) => self.serve_link(),
                 Token::Wake | Token::Other(_) => {}
             }
         }

@@ -27,6 +27,8 @@ pub struct Expiry {
     /// No slice before this monotonic time, ns.
     not_before_ns: u64,
     due: Due,
+    /// Keys with a time to live that a writable replica made itself.
+    pub own: super::replica::expires::OwnExpires,
     /// Share of volatile keys that are due and still there, percent, smoothed (INFO `expired_stale_perc`).
     pub stale_percent: f64,
     /// Slices that ended before the work did (INFO `expired_time_cap_reached_count`).

@@ -84,7 +84,12 @@ pub fn resume(server: &mut Server, handle: ClientRef, scratch: &mut Scratch) {
     client.flags.remove(ClientFlags::RESUMED);
     if let Some((id, args)) = pause::take_held(&mut client) {
         server.clock.tick();
+        let mark = client.out.mark();
         dispatch(server, &mut client, args.view(), Some(id), None);
+        if client.has(ClientFlags::MASTER) {
+            // Its bytes were kept when it was held back.
+            server.applied(&mut client, b"", mark);
+        }
     }
     if !client.query.is_empty() {
         let mut buf = std::mem::take(&mut client.query);
@@ -139,7 +144,8 @@ fn read_some(server: &mut Server, client: &mut Client, scratch: &mut Scratch) ->
         buf.clear();
         scratch.buf = buf;
     }
-    if client.query.len() > server.config.client_query_buffer_limit as usize {
+    let limit = server.config.client_query_buffer_limit as usize;
+    if client.query.len() > limit && !client.has(ClientFlags::MASTER) {
         log::warn!(
             "Closing client that reached max query buffer length: id={} addr={}",
             client.id,
@@ -173,6 +179,9 @@ fn note_read(server: &mut Server, client: &mut Client, r: io::Result<usize>, roo
             server.stats.reads += 1;
             server.stats.net_in += n as u64;
             client.net_in += n as u64;
+            if client.has(ClientFlags::MASTER) {
+                server.note_stream_read(n);
+            }
             client.last_interaction_s = server.clock.now_s();
             if n < room { Read::Drained } else { Read::More }
         }
@@ -234,9 +243,15 @@ fn parse_ahead(
     scratch: &mut Scratch,
 ) -> Option<ProtocolError> {
     let authenticated = !client.has(ClientFlags::UNAUTHENTICATED);
+    let master = client.has(ClientFlags::MASTER);
     let limits = Limits {
-        max_bulk: server.config.proto_max_bulk_len as i64,
+        max_bulk: if master {
+            i64::from(u32::MAX)
+        } else {
+            server.config.proto_max_bulk_len as i64
+        },
         authenticated,
+        whole: master,
     };
     // AUTH changes what may follow it.
     let ahead = if authenticated { AHEAD } else { 1 };
@@ -318,12 +333,30 @@ fn run_batch(
             &scratch.ranges[r0..a.ranges_end],
             &scratch.big[b0..a.big_end],
         );
-        if !args.is_empty() {
+        if client.has(ClientFlags::MASTER) {
+            run_of_master(server, client, args, a, &buf[a.start..a.end]);
+        } else if !args.is_empty() {
             dispatch(server, client, args, a.id, a.first_hash);
         }
         (r0, b0, pos) = (a.ranges_end, a.big_end, a.end);
     }
     pos
+}
+
+/// Runs one command of the stream: it counts by its bytes.
+#[cold]
+fn run_of_master(
+    server: &mut Server,
+    client: &mut Client,
+    args: Args<'_>,
+    a: &Ahead,
+    bytes: &[u8],
+) {
+    let mark = client.out.mark();
+    if !args.is_empty() {
+        dispatch(server, client, args, a.id, a.first_hash);
+    }
+    server.applied(client, bytes, mark);
 }
 
 /// A fresh parser; a long argument that was being filled goes back to the end of the buffer.

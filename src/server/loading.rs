@@ -129,7 +129,10 @@ impl Server {
             }
             match step {
                 Ok(Step::Done) => return Ok(loader.loaded),
-                Ok(Step::More) => self.serve_while_busy(&mut scratch),
+                Ok(Step::More) => {
+                    self.serve_while_busy(&mut scratch);
+                    self.keep_master_waiting();
+                }
                 Err(e) => {
                     e.log_lines().iter().for_each(|line| log::warn!("{line}"));
                     return Err(LoadError::Rdb(e));
@@ -159,6 +162,7 @@ impl Server {
             );
         }
         self.persist.functions = loaded.functions;
+        self.persist.loaded_history = loaded.replication;
     }
 
     /// One turn of the event loop in the middle of long work: serves what is ready without waiting.

@@ -23,6 +23,7 @@ pub mod monitor;
 pub mod output;
 pub mod publish;
 pub mod redact;
+pub mod replica;
 pub mod saving;
 pub mod shutdown;
 pub mod slowlog;
@@ -67,6 +68,8 @@ bitflags! {
         const PAUSED = 32;
         /// Somebody runs MONITOR.
         const MONITORED = 64;
+        /// The dataset of the master is being loaded aside, while the old one is served.
+        const ASYNC_LOADING = 1 << 10;
     }
 }
 

@@ -159,6 +159,7 @@ fn start(
     if server.shutdown.done().is_some() {
         return Ok(server);
     }
+    server.start_as_replica();
     for kind in server.listener_kinds() {
         log::info!("Ready to accept connections {kind}");
     }

@@ -3,17 +3,17 @@
 A case prepares its data once, then runs batches of prepared bytes; what counts is the server's CPU time per request of the
 batch, the median over the rounds.
 """
-import random
+import os, random, selectors, signal, statistics
 from servers import command
 
 CASES = {}
 
 
-def case(requests, rounds=1):
-    """Registers a case: `setup(client)` returns what `requests` requests are sent as."""
+def case(requests):
+    """Registers a case: `setup(client, server)` returns the batches that `requests` requests are sent in."""
 
     def add(f):
-        CASES[f.__name__] = (f, requests, rounds)
+        CASES[f.__name__] = (f, requests)
         return f
 
     return add
@@ -215,8 +215,6 @@ class Drain:
     """Many connections whose incoming bytes are read and dropped by a child process of its own."""
 
     def __init__(self, server, n, greetings):
-        import os
-
         self.clients = [server.client() for _ in range(n)]
         for c in self.clients:
             c.send(b"".join(greetings))
@@ -224,8 +222,6 @@ class Drain:
             self.watch()
 
     def watch(self):
-        import os, selectors, signal
-
         self.pid = os.fork()
         if self.pid == 0:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -238,8 +234,6 @@ class Drain:
                         os._exit(0)
 
     def close(self):
-        import os
-
         os.kill(self.pid, 9)
         os.waitpid(self.pid, 0)
         for c in self.clients:
@@ -275,11 +269,9 @@ def together(server, load, connections=10):
 
 
 def measure(server, name):
-    """CPU microseconds per request; None when the server cannot do it."""
-    setup, requests, _ = CASES[name]
+    """CPU microseconds per request."""
+    setup, requests = CASES[name]
     c = server.client()
-    if b"ERR" in c.ask("FLUSHALL"):
-        return None
     server.helpers = None
     load = setup(c, server)
     before = server.cpu()
@@ -292,3 +284,17 @@ def measure(server, name):
         server.helpers.close()
     c.close()
     return used / requests * 1e6
+
+
+def run(found, rounds, only, start):
+    figures = {}
+    for case in only or list(CASES):
+        for _ in range(rounds):
+            for name, binary in found:
+                s = start(name, binary, "--maxclients", "12000", "--client-output-buffer-limit", "pubsub 0 0 0")
+                try:
+                    figures.setdefault(case, {}).setdefault(name, []).append(measure(s, case))
+                finally:
+                    s.stop()
+        print(case, {n: round(statistics.median(v), 2) for n, v in figures[case].items()}, flush=True)
+    return {"us": {c: {n: statistics.median(v) for n, v in by.items()} for c, by in figures.items()}}

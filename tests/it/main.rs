@@ -8,3 +8,5 @@ mod memory;
 mod protocol;
 mod pubsub;
 mod redis_crate;
+mod replication_load;
+mod replication_replica;

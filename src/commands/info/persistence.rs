@@ -1,4 +1,4 @@
-//! The Persistence and Replication sections.
+//! The Persistence section.
 //!
 //! [`Figures`] is the seam for the rooms that save, load and rewrite: they fill it in `figures`; its default is a server that
 //! never did any of it.
@@ -10,6 +10,7 @@ use crate::server::{Server, ServerState};
 /// What the Persistence section tells beside the dirty count. Times are Unix seconds, durations seconds (-1: none).
 struct Figures {
     loading: bool,
+    async_loading: bool,
     cow_bytes: [u64; 2],
     cow_age_s: i64,
     fork_percent: f64,
@@ -30,6 +31,7 @@ fn figures(server: &Server) -> Figures {
     let child = p.child.as_ref();
     Figures {
         loading: server.state.contains(ServerState::LOADING),
+        async_loading: server.state.contains(ServerState::ASYNC_LOADING),
         cow_bytes: child.map_or([0; 2], |c| [c.cow_peak, c.cow]),
         cow_age_s: child
             .and_then(|c| c.cow_at)
@@ -52,7 +54,7 @@ pub(super) fn persistence(l: &mut Lines, a: &Around<'_>) {
     let f = figures(a.server);
     let word = |ok: bool| if ok { "ok" } else { "err" };
     l.put("loading", u8::from(f.loading));
-    l.put("async_loading", 0);
+    l.put("async_loading", u8::from(f.async_loading));
     l.put("current_cow_peak", f.cow_bytes[0]);
     l.put("current_cow_size", f.cow_bytes[1]);
     l.put("current_cow_size_age", f.cow_age_s);
@@ -102,19 +104,4 @@ pub(super) fn persistence(l: &mut Lines, a: &Around<'_>) {
         l.raw(format_args!("loading_loaded_perc:{:.2}", loading.percent()));
         l.put("loading_eta_seconds", loading.eta_s(now_s));
     }
-}
-
-/// A master without replicas: what there is until replication has a room.
-pub(super) fn replication(l: &mut Lines, a: &Around<'_>) {
-    l.put("role", "master");
-    l.put("connected_slaves", 0);
-    l.put("master_failover_state", "no-failover");
-    l.put("master_replid", &a.server.run_id);
-    l.put("master_replid2", "0".repeat(40));
-    l.put("master_repl_offset", 0);
-    l.put("second_repl_offset", -1);
-    l.put("repl_backlog_active", 0);
-    l.put("repl_backlog_size", a.server.config.repl_backlog_size);
-    l.put("repl_backlog_first_byte_offset", 0);
-    l.put("repl_backlog_histlen", 0);
 }

@@ -14,6 +14,7 @@ use crate::exec::{blocking, multi};
 use crate::keyspace::lazyfree::LazyFree;
 use crate::keyspace::{ExpiredKeys, Keyspace};
 use crate::net::Conn;
+use crate::persist::aof::AofState;
 use crate::persist::load::{LoadPlan, Loader, Step};
 use crate::persist::state::Loading;
 use crate::repl::ReplId;
@@ -454,6 +455,10 @@ impl Server {
     /// The old data are about to go: nobody can go on with their history any more.
     fn leave_old_history(&mut self) {
         self.discard_cached_master();
+        // What comes is not written to the old files; cron begins new ones when it is there.
+        if self.persist.aof.state != AofState::Off {
+            self.stop_aof();
+        }
         history::leave(self);
     }
 

@@ -1,10 +1,14 @@
 //! Integration tests: each starts the built server and talks to it from outside. See `harness` for how.
 
+mod acl;
 mod aof;
 mod blocking;
+mod crash;
 mod cross_load;
 mod harness;
+mod limits;
 mod memory;
+mod migrate;
 mod protocol;
 mod pubsub;
 mod redis_crate;

@@ -8,6 +8,7 @@
 use super::super::input::Scratch;
 use crate::config::values::AppendFsync;
 use crate::exec::propagate;
+use crate::observe::Event;
 use crate::persist::aof::log::{FlushPlan, Flushed};
 use crate::server::Server;
 use std::time::{Duration, Instant};
@@ -18,6 +19,15 @@ const SLOW_SYNC_US: u64 = 400;
 const GATHER_PART: u64 = 4;
 /// And at most this long, us.
 const GATHER_MAX_US: u64 = 2000;
+
+/// What is known before a flush, for LATENCY.
+struct Timing {
+    start: Instant,
+    /// The circumstances.
+    kind: Event,
+    wrote_any: bool,
+    syncs: u64,
+}
 
 impl Server {
     /// Writes and syncs as configured. `force`: without waiting for a sync under way.
@@ -36,15 +46,53 @@ impl Server {
             now_ms: self.clock.mono_ns / 1_000_000,
             repl_offset: propagate::stream_offset(self),
         };
+        let timed = self.latency.on().then(|| self.begin_timing());
         let aof = &mut self.persist.aof;
         let failed_before = aof.error().is_some();
-        if let Flushed::Fatal(line) = aof.log.flush(&plan, &aof.syncer) {
+        let flushed = aof.log.flush(&plan, &aof.syncer);
+        if let Some(timed) = timed {
+            self.note_times(&timed);
+        }
+        if let Flushed::Fatal(line) = flushed {
             log::error!("{line}");
             // No reply may leave: clients would believe in what no file holds.
             std::process::exit(1);
         }
         if self.persist.aof.error().is_some() != failed_before {
             self.update_disk_error();
+        }
+    }
+
+    fn begin_timing(&self) -> Timing {
+        let aof = &self.persist.aof;
+        Timing {
+            start: Instant::now(),
+            kind: if aof.syncer.syncing() > 0 {
+                Event::AofWritePendingFsync
+            } else if self.persist.child.is_some() {
+                Event::AofWriteActiveChild
+            } else {
+                Event::AofWriteAlone
+            },
+            wrote_any: aof.log.buffered() > 0,
+            syncs: aof.log.syncs_here,
+        }
+    }
+
+    /// Notes for LATENCY how long writing and syncing took.
+    fn note_times(&mut self, t: &Timing) {
+        let (now_s, log) = (self.clock.now_s(), &self.persist.aof.log);
+        let mut took_us = t.start.elapsed().as_micros() as u64;
+        if log.syncs_here != t.syncs {
+            let sync_us = log.last_sync_us;
+            took_us = took_us.saturating_sub(sync_us);
+            self.latency
+                .note(Event::AofFsyncAlways, sync_us / 1000, now_s);
+        }
+        if t.wrote_any {
+            for event in [t.kind, Event::AofWrite] {
+                self.latency.note(event, took_us / 1000, now_s);
+            }
         }
     }
 

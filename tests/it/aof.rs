@@ -206,6 +206,20 @@ fn a_full_disk_refuses_writes_and_says_so() {
 }
 
 #[test]
+fn always_ends_rather_than_promise_what_no_file_holds() {
+    let mut server = Server::start(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let mut conn = server.conn();
+    assert_eq!(conn.cmd("SET a 1"), Reply::simple("OK"));
+    symlink("/dev/full", aof_file(&server, "appendonly.aof.2.incr.aof")).expect("a link");
+    conn.cmd("BGREWRITEAOF");
+    server.wait_log("Background AOF rewrite finished successfully");
+    conn.write(b"SET a 2\r\n").expect("sent");
+    assert!(conn.read().is_err(), "an answer to what was not written");
+    assert_eq!(server.wait_exit(), Some(1));
+    server.wait_log("Can't recover from AOF write error when the AOF fsync policy is 'always'");
+}
+
+#[test]
 fn switched_on_and_off_while_it_runs() {
     let mut server = Server::start(&[]);
     let mut conn = server.conn();

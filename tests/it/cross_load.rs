@@ -194,7 +194,7 @@ fn both_ways(name: &str, more: &[&str]) {
 fn aof_passes(writer: &Path, reader: &Path) {
     for preamble in ["yes", "no"] {
         let args = ["--appendonly", "yes", "--aof-use-rdb-preamble", preamble];
-        let from = Server::start_binary(writer, &args);
+        let mut from = Server::start_binary(writer, &args);
         from.conn().cmd("RPUSH before 1 2 3");
         fill(&from);
         let rewritten = from.conn().cmd("BGREWRITEAOF");
@@ -208,6 +208,8 @@ fn aof_passes(writer: &Path, reader: &Path) {
         ] {
             assert_eq!(from.conn().cmd(line).error_text(), None, "{line}");
         }
+        // Commands cannot say everything (what of a deleted entry is pending is lost): what counts is what the writer itself reads.
+        from.restart();
         let mut to = Server::start_binary(reader, &args);
         to.kill();
         let dir = |s: &Server| s.dir().join("appendonlydir");

@@ -30,6 +30,7 @@ pub mod shutdown;
 pub mod slowlog;
 pub mod startup;
 pub mod stats;
+pub mod tls;
 pub mod tracked;
 
 use crate::acl::Acl;
@@ -114,6 +115,8 @@ pub struct Server {
     pub poller: Poller,
     /// Listening sockets.
     pub listeners: Vec<Listener>,
+    /// What TLS sessions are made from, while anything needs them.
+    pub tls: Option<crate::net::tls::Contexts>,
     /// Connections that MIGRATE keeps.
     pub links: crate::net::link::Links,
     /// Work that waits for the next turns.

@@ -64,6 +64,10 @@ impl Server {
     }
 
     fn write_out(&mut self, client: &mut Client) {
+        if let Err(e) = client.conn.flush() {
+            log::debug!("Error writing to client: {e}");
+            return self.close_soon(client);
+        }
         while !client.out.is_empty() {
             let wanted = client.out.pending();
             let r = match client.out.single() {
@@ -98,7 +102,10 @@ impl Server {
         }
         if client.out.is_empty() {
             self.recycle_out(client);
-            if client.has(ClientFlags::CLOSE_AFTER_REPLY) {
+            if client.conn.wants_write() {
+                // Taken by the TLS session, not by the socket yet.
+                client.flags.insert(ClientFlags::WRITE_BLOCKED);
+            } else if client.has(ClientFlags::CLOSE_AFTER_REPLY) {
                 self.close_soon(client);
             }
         } else {
@@ -166,6 +173,7 @@ impl Server {
         crate::server::tracked::disable(self, client);
         crate::server::monitor::stop(self, client);
         self.client_memory.forget(client);
+        client.conn.say_goodbye();
         let _ = self.poller.remove_conn(&mut client.conn);
     }
 }

@@ -194,6 +194,7 @@ impl Server {
         if self.state.contains(ServerState::LOADING) {
             return;
         }
+        self.resume_aof();
         if self.persist.child.is_none() {
             self.start_due_rewrite();
         }

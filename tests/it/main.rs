@@ -1,6 +1,7 @@
 //! Integration tests: each starts the built server and talks to it from outside. See `harness` for how.
 
 mod acl;
+mod aof;
 mod blocking;
 mod crash;
 mod cross_load;

@@ -16,8 +16,11 @@ pub mod hyperloglog;
 pub mod info;
 pub mod introspect;
 pub mod introspection;
+pub mod latency;
 pub mod list;
+pub mod lolwut;
 pub mod memory;
+pub mod migrate;
 pub mod module;
 pub mod monitor;
 pub mod persistence;
@@ -50,6 +53,8 @@ pub fn all() -> Vec<&'static Command> {
         connection::COMMANDS,
         debug::COMMANDS,
         info::COMMANDS,
+        latency::COMMANDS,
+        lolwut::COMMANDS,
         memory::COMMANDS,
         module::COMMANDS,
         monitor::COMMANDS,
@@ -58,6 +63,7 @@ pub fn all() -> Vec<&'static Command> {
         slowlog::COMMANDS,
         transactions::COMMANDS,
         dump::COMMANDS,
+        migrate::COMMANDS,
         persistence::COMMANDS,
         replica::COMMANDS,
         zset::COMMANDS,

@@ -4,7 +4,7 @@
 //! parked. The complete commands at hand are parsed first (up to [`AHEAD`]), their keys hashed and prefetched, then they run
 //! in order: on a pipeline the memory latencies of the lookups overlap.
 
-use super::Server;
+use super::{Server, deliver};
 use crate::client::{Client, ClientFlags, ClientRef, CommandId};
 use crate::ds::hash::hash;
 use crate::exec::dispatch::dispatch;
@@ -26,6 +26,24 @@ pub struct Scratch {
     ranges: Vec<ArgRange>,
     big: Vec<Arc<Vec<u8>>>,
     batch: Vec<Ahead>,
+}
+
+/// Room for a usual batch is kept, the room that a huge one needed is not.
+const KEPT_RANGES: usize = 8 * 1024;
+
+impl Scratch {
+    /// Forgets the batch, and lets go of room that only a huge one needs.
+    fn clear(&mut self) {
+        self.ranges.clear();
+        self.big.clear();
+        self.batch.clear();
+        if self.ranges.capacity() > KEPT_RANGES {
+            self.ranges.shrink_to(KEPT_RANGES);
+        }
+        if self.big.capacity() > KEPT_RANGES {
+            self.big.shrink_to(KEPT_RANGES);
+        }
+    }
 }
 
 /// One command parsed ahead.
@@ -219,6 +237,7 @@ fn run_buffer(
 ) -> usize {
     let mut pos = 0;
     server.lend_out_buffer(client);
+    deliver::limit_replies(&server.config, client);
     while !client.has(ClientFlags::HALTED) {
         let error = parse_ahead(server, client, buf, pos, scratch);
         if scratch.batch.is_empty() && error.is_none() {
@@ -244,9 +263,7 @@ fn run_buffer(
             break;
         }
     }
-    scratch.ranges.clear();
-    scratch.big.clear();
-    scratch.batch.clear();
+    scratch.clear();
     pos
 }
 
@@ -353,6 +370,7 @@ fn run_batch(
             run_of_master(server, client, args, a, &buf[a.start..a.end]);
         } else if !args.is_empty() {
             dispatch(server, client, args, a.id, a.first_hash);
+            server.look_at_output(client);
         }
         (r0, b0, pos) = (a.ranges_end, a.big_end, a.end);
     }

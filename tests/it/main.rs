@@ -2,9 +2,12 @@
 
 mod acl;
 mod blocking;
+mod crash;
 mod cross_load;
 mod harness;
+mod limits;
 mod memory;
+mod migrate;
 mod protocol;
 mod pubsub;
 mod redis_crate;

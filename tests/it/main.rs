@@ -8,5 +8,6 @@ mod protocol;
 mod pubsub;
 mod redis_crate;
 mod replication_load;
+mod replication_master;
 mod replication_replica;
 mod sentinel_watches;

@@ -129,7 +129,7 @@ impl Server {
     /// At the end of a turn: hands over when a replica has everything, or when time is over.
     pub(in crate::server) fn go_on_with_failover(&mut self) {
         let f = &self.master.failover;
-        if f.stage != Stage::WaitingForSync {
+        if f.stage != Stage::WaitingForSync || self.propagation.in_unit() {
             return;
         }
         if f.until_ms > 0 && self.clock.now_ms >= f.until_ms {

@@ -233,6 +233,11 @@ impl Server {
 
     /// Begins the snapshot that replicas wait for, if it is time.
     pub(in crate::server) fn begin_due_snapshot(&mut self) {
+        if self.propagation.in_unit() {
+            // A nested turn, within a script: half of what it does is in the data and nothing of it in the stream.
+            self.master.look = true;
+            return;
+        }
         if self.persist.child.is_some() || self.state.contains(ServerState::LOADING) {
             return;
         }

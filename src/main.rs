@@ -19,7 +19,10 @@ fn main() {
             refuse("Sentinel mode is not part of this version.")
         }
         Invocation::Server { line, sentinel } => {
-            server::startup::serve(&line, sentinel, &commands::all())
+            let reports = server::Reports {
+                info: commands::info::report,
+            };
+            server::startup::serve(&line, sentinel, &commands::all(), reports)
         }
         Invocation::CheckRdb { file } => check_rdb(&file.to_string_lossy()),
         Invocation::CheckAof {

@@ -16,8 +16,12 @@ pub mod hyperloglog;
 pub mod info;
 pub mod introspect;
 pub mod introspection;
+pub mod latency;
 pub mod list;
+pub mod lolwut;
 pub mod memory;
+pub mod migrate;
+pub mod module;
 pub mod monitor;
 pub mod persistence;
 pub mod pubsub;
@@ -50,13 +54,17 @@ pub fn all() -> Vec<&'static Command> {
         connection::COMMANDS,
         debug::COMMANDS,
         info::COMMANDS,
+        latency::COMMANDS,
+        lolwut::COMMANDS,
         memory::COMMANDS,
+        module::COMMANDS,
         monitor::COMMANDS,
         pubsub::COMMANDS,
         introspection::COMMANDS,
         slowlog::COMMANDS,
         transactions::COMMANDS,
         dump::COMMANDS,
+        migrate::COMMANDS,
         persistence::COMMANDS,
         replica::COMMANDS,
         replication::COMMANDS,

@@ -16,6 +16,9 @@ impl Server {
 
     fn cron_steps(&mut self) {
         self.cron_loops += 1;
+        if self.config.watchdog_period > 0 {
+            crate::sys::crash::watchdog::wind_up(self.config.watchdog_period as u64);
+        }
         if self.cron_loops.is_multiple_of(100) {
             crate::sys::process::refresh_utc_offset(self.clock.now_s());
         }
@@ -23,6 +26,7 @@ impl Server {
         self.note_memory();
         self.sample_ttls();
         self.clients_cron();
+        self.links.close_idle(self.clock.now_s());
         shutdown::on_signal(self);
         shutdown::go_on(self);
         self.expire_own_keys();

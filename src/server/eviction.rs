@@ -9,6 +9,7 @@ use crate::config::values::EvictionPolicy;
 use crate::exec::propagate;
 use crate::keyspace::evict::Pool;
 use crate::keyspace::{ExpiredKeys, Key};
+use crate::observe::Event;
 use crate::sys::clock::mono_ns;
 
 /// Evictions between two looks at the clock.
@@ -49,15 +50,16 @@ fn time_limit_ns(tenacity: u32) -> u64 {
 impl Server {
     /// Bytes in use that count against `maxmemory`.
     fn counted_memory(&self) -> usize {
-        self.used_memory().saturating_sub(self.uncounted_memory())
+        self.used_memory().saturating_sub(self.memory_not_counted())
     }
 
-    /// Bytes that do not count against `maxmemory`: what replicas hold of the stream beyond the backlog, and the AOF's buffer. Both
-    /// grow when keys are evicted: counted, they would make eviction feed itself.
-    pub fn uncounted_memory(&self) -> usize {
+    /// Bytes in use that do not (INFO `mem_not_counted_for_evict`): output buffers that wait for their next use, the AOF's buffer
+    /// and what replicas hold of the stream beyond the backlog. Evicting fills these two: counted, it would make eviction feed
+    /// itself.
+    pub fn memory_not_counted(&self) -> usize {
         let backlog = self.config.repl_backlog_size as usize;
         let stream = self.repl.mem_bytes().saturating_sub(backlog + backlog / 64);
-        stream + self.persist.aof.log.buffer_bytes()
+        self.queues.spare_bytes + self.persist.aof.log.buffer_bytes() + stream
     }
 
     /// Makes room below `maxmemory`. False when nothing can be evicted, so that commands that need memory must fail; true also
@@ -71,6 +73,9 @@ impl Server {
             self.note_below_limit();
             return true;
         }
+        // Replies and messages that only wait for the end of the turn take memory that no key need go for.
+        self.write_pending();
+        let too_much = self.counted_memory().saturating_sub(limit);
         let start = mono_ns();
         if self.eviction.exceeded_since_ns == 0 {
             self.eviction.exceeded_since_ns = start;
@@ -80,16 +85,31 @@ impl Server {
             self.eviction.pool.clear();
         }
         let deadline = start.saturating_add(time_limit_ns(self.config.maxmemory_eviction_tenacity));
+        let enough = self.evict_until(limit, too_much, deadline);
+        let took_ms = (mono_ns() - start) / 1_000_000;
+        self.latency
+            .note(Event::EvictionCycle, took_ms, self.clock.now_s());
+        enough
+    }
+
+    /// Evicts until the memory in use is at most `limit`, `too_much` was freed, or the time is over; see
+    /// [`Server::free_memory`].
+    fn evict_until(&mut self, limit: usize, too_much: usize, deadline_ns: u64) -> bool {
+        // What is recorded of each deletion (for those who cache the key, for replicas) takes memory too, for a moment: it is
+        // not counted against what the deletions freed, or evicting would feed itself.
+        let mut freed = 0;
         let pending = self.ks.lazy.pending();
         loop {
-            let found = (0..BATCH).all(|_| self.counted_memory() <= limit || self.evict_one());
+            let found = (0..BATCH).all(|_| {
+                freed >= too_much || self.counted_memory() <= limit || self.evict_one(&mut freed)
+            });
             propagate::flush_deletions(self);
             if !self.config.lazyfree_lazy_eviction && self.ks.lazy.pending() > pending {
                 // A value too big for the loop went to the other thread: what it held is as good as free.
                 self.eviction.unfinished = true;
                 break true;
             }
-            if self.counted_memory() <= limit {
+            if freed >= too_much || self.counted_memory() <= limit {
                 self.note_below_limit();
                 break true;
             }
@@ -99,7 +119,7 @@ impl Server {
                 self.eviction.unfinished = pending;
                 break pending;
             }
-            if mono_ns() >= deadline {
+            if mono_ns() >= deadline_ns {
                 self.eviction.unfinished = true;
                 break true;
             }
@@ -112,8 +132,8 @@ impl Server {
         self.eviction.exceeded_since_ns = 0;
     }
 
-    /// Evicts one key; false when there is none.
-    fn evict_one(&mut self) -> bool {
+    /// Evicts one key and adds what that freed to `freed`; false when there is none.
+    fn evict_one(&mut self, freed: &mut usize) -> bool {
         let now_ms = self.clock.now_ms;
         let Some(v) = self.eviction.pool.pick(&mut self.ks, &self.config, now_ms) else {
             return false;
@@ -122,9 +142,20 @@ impl Server {
             bytes: &v.key,
             hash: v.hash,
         };
-        self.ks
-            .view(v.db, &self.config, now_ms, ExpiredKeys::Show, false)
-            .delete_evicted(key);
+        let start = if self.latency.on() { mono_ns() } else { 0 };
+        let before = self.memory.used();
+        let mut view = self
+            .ks
+            .view(v.db, &self.config, now_ms, ExpiredKeys::Show, false);
+        if view.remove_evicted(key) {
+            *freed += before.saturating_sub(self.memory.used());
+            view.announce_evicted(key);
+        }
+        if start != 0 {
+            let took_ms = (mono_ns() - start) / 1_000_000;
+            self.latency
+                .note(Event::EvictionDel, took_ms, self.clock.now_s());
+        }
         true
     }
 

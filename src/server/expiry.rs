@@ -9,6 +9,7 @@ use super::{Server, ServerState};
 use crate::exec::{blocking, effects, propagate};
 use crate::keyspace::expire::{Due, Step};
 use crate::keyspace::{ExpiredKeys, Key};
+use crate::observe::Event;
 use crate::sys::clock::mono_ns;
 
 /// Longest slice, ns.
@@ -80,6 +81,9 @@ impl Server {
         self.deliver_background_effects();
         let spent = mono_ns() - start;
         self.expiry.spent_ns += spent;
+        let now_s = self.clock.now_s();
+        self.latency
+            .note(Event::ExpireCycle, spent / 1_000_000, now_s);
         if capped {
             self.expiry.time_cap_reached += 1;
             let percent = 25 + 2 * (u64::from(self.config.active_expire_effort.max(1)) - 1);

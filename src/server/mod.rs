@@ -9,6 +9,7 @@ pub mod apply;
 pub mod auth;
 pub mod client_eviction;
 pub mod clock;
+pub mod crash_report;
 pub mod cron;
 pub mod deliver;
 pub mod event_loop;
@@ -73,6 +74,8 @@ bitflags! {
         const TOO_FEW_REPLICAS = 1 << 14;
         /// The dataset of the master is being loaded aside, while the old one is served.
         const ASYNC_LOADING = 1 << 10;
+        /// `maxmemory-clients` is set.
+        const CLIENT_LIMIT = 256;
     }
 }
 
@@ -114,6 +117,8 @@ pub struct Server {
     pub poller: Poller,
     /// Listening sockets.
     pub listeners: Vec<Listener>,
+    /// Connections that MIGRATE keeps.
+    pub links: crate::net::link::Links,
     /// Work that waits for the next turns.
     pub queues: Queues,
     /// Parked clients.
@@ -134,6 +139,8 @@ pub struct Server {
     pub errors: stats::ErrorStats,
     /// Memory in use.
     pub memory: Counters,
+    /// Slow moments.
+    pub latency: crate::observe::Latency,
     /// The slow log.
     pub slowlog: slowlog::SlowLog,
     /// Identity: 40 hex digits, new at each start.
@@ -148,10 +155,28 @@ pub struct Server {
     pub expiry: expiry::Expiry,
     /// Eviction.
     pub eviction: eviction::Eviction,
+    /// Texts about the server that other rooms write.
+    pub reports: Reports,
     /// The process and its machine.
     pub host: host::Host,
     /// Ticks of cron so far.
     pub cron_loops: u64,
+}
+
+/// Texts about the server, written in the room of the commands and wanted in this one. Handed in at start.
+#[derive(Clone, Copy)]
+pub struct Reports {
+    /// INFO with these sections; the client is the one that asks, out of the table.
+    pub info: fn(&Server, Option<&crate::client::Client>, &[&[u8]]) -> Vec<u8>,
+}
+
+impl Default for Reports {
+    /// Empty texts: for tests.
+    fn default() -> Self {
+        Reports {
+            info: |_, _, _| Vec::new(),
+        }
+    }
 }
 
 /// Lists of clients that something is to be done for, by handle.
@@ -175,6 +200,8 @@ pub struct Queues {
     pub deferred: Vec<deliver::Deferred>,
     /// Output buffers that nobody uses, for the next reply.
     pub spare_out: Vec<Vec<u8>>,
+    /// Bytes of them.
+    pub spare_bytes: usize,
 }
 
 /// What DEBUG switches on and off.

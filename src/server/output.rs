@@ -16,6 +16,7 @@ impl Server {
     #[inline]
     pub fn finish_turn_of(&mut self, client: &mut Client) {
         deliver::flush_own(self, client);
+        self.look_at_output(client);
         if !client.out.is_empty() {
             self.queue_write(client);
         } else if client.has(ClientFlags::CLOSE_AFTER_REPLY) {
@@ -48,6 +49,10 @@ impl Server {
     /// Writes what one client has pending, as far as its socket takes it.
     pub fn write_client(&mut self, h: ClientRef) {
         let Some(mut client) = self.clients.take(h) else {
+            // It is running: its turn comes.
+            self.queues
+                .write
+                .extend(self.clients.contains(h).then_some(h));
             return;
         };
         client
@@ -137,6 +142,7 @@ impl Server {
             && room.capacity() <= SPARE_MAX
             && self.queues.spare_out.len() < SPARE_BUFFERS
         {
+            self.queues.spare_bytes += room.capacity();
             self.queues.spare_out.push(room);
         }
     }
@@ -147,6 +153,7 @@ impl Server {
         if client.out.needs_room()
             && let Some(room) = self.queues.spare_out.pop()
         {
+            self.queues.spare_bytes -= room.capacity();
             client.out.give_room(room);
         }
     }
@@ -157,6 +164,14 @@ impl Server {
         if deliver::over_limit(&self.config, self.clock.now_s(), client, stream) {
             self.stats.output_buffer_limit_disconnections += 1;
             self.close_soon(client);
+        }
+    }
+
+    /// The same for a client that just ran commands, before anything is written. Few replies are no case for a look.
+    #[inline]
+    pub fn look_at_output(&mut self, client: &mut Client) {
+        if client.out.counted() > 0 || client.out.choked() {
+            self.check_output_limit(client);
         }
     }
 

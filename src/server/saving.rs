@@ -6,6 +6,7 @@
 use super::host::{self, OomRole};
 use super::{Server, ServerState};
 use crate::net::{Listener, Token};
+use crate::observe::Event;
 use crate::persist::child::{self, Heard};
 use crate::persist::snapshot::{self, Plan};
 use crate::persist::state::{Child, ChildKind};
@@ -95,6 +96,8 @@ impl Server {
             Ok(Side::Child) => self.be_the_child(kind, &plan, writer),
             Ok(Side::Parent(pid)) => {
                 self.persist.latest_fork_us = start.elapsed().as_micros() as u64;
+                let took_ms = self.persist.latest_fork_us / 1000;
+                self.latency.note(Event::Fork, took_ms, self.clock.now_s());
                 self.stats.forks += 1;
                 self.persist.child = Some(Child {
                     pid,
@@ -126,6 +129,7 @@ impl Server {
         for listener in &self.listeners {
             fork::close_inherited(listener_fd(listener));
         }
+        host::bind(&self.config.bgsave_cpulist, "the saving child");
         let oom = &mut self.host.oom;
         oom.write(&self.config, OomRole::Child);
         if self.config.set_proc_title {
@@ -171,7 +175,7 @@ impl Server {
         if let Err(e) = fork::wait_end(child.pid) {
             log::debug!("Waiting for child {}: {e}", child.pid);
         }
-        remove_temp(child.pid);
+        self.remove_temp(child.pid);
         self.forget_child(&child);
     }
 
@@ -278,7 +282,7 @@ impl Server {
             }
             Ended::Signal(signal) => {
                 log::warn!("Background saving terminated by signal {signal}");
-                remove_temp(child.pid);
+                self.remove_temp(child.pid);
                 if signal != libc::SIGUSR1 {
                     self.persist.last_bgsave_ok = false;
                 }
@@ -317,11 +321,18 @@ fn listener_fd(listener: &Listener) -> RawFd {
     }
 }
 
-fn remove_temp(pid: i32) {
-    let temp = snapshot::temp_name(pid.unsigned_abs());
-    if let Err(e) = fs::remove_file(&temp)
-        && e.kind() != std::io::ErrorKind::NotFound
-    {
-        log::warn!("Removing {}: {e}", temp.display());
+impl Server {
+    /// Removes what an unfinished child left in the working folder.
+    fn remove_temp(&mut self, pid: i32) {
+        let temp = snapshot::temp_name(pid.unsigned_abs());
+        let start = Instant::now();
+        if let Err(e) = fs::remove_file(&temp)
+            && e.kind() != std::io::ErrorKind::NotFound
+        {
+            log::warn!("Removing {}: {e}", temp.display());
+        }
+        let took_ms = start.elapsed().as_millis() as u64;
+        self.latency
+            .note(Event::RdbUnlinkTempFile, took_ms, self.clock.now_s());
     }
 }

@@ -51,7 +51,12 @@ impl std::fmt::Display for StartError {
 }
 
 /// Runs a server as the command line asks; gives the process' exit code.
-pub fn serve(line: &CommandLine, sentinel: bool, commands: &[&'static Command]) -> i32 {
+pub fn serve(
+    line: &CommandLine,
+    sentinel: bool,
+    commands: &[&'static Command],
+    reports: super::Reports,
+) -> i32 {
     process::prepare_title();
     let program = std::env::args().next().unwrap_or_default();
     // Before `dir` takes effect.
@@ -64,7 +69,7 @@ pub fn serve(line: &CommandLine, sentinel: bool, commands: &[&'static Command]) 
         }
     };
     let bare = line.file.is_none() && !line.stdin && line.options.is_empty();
-    match start(config, registry, config_file, bare, &program) {
+    match start(config, registry, config_file, bare, &program, reports) {
         Ok(mut server) => {
             let code = server.run();
             server.leave();
@@ -110,6 +115,7 @@ fn start(
     config_file: Option<std::path::PathBuf>,
     bare: bool,
     program: &str,
+    reports: super::Reports,
 ) -> Result<Box<Server>, StartError> {
     host::warn_about_memory_settings();
     let supervisor = Supervisor::detect(config.supervised);
@@ -123,6 +129,7 @@ fn start(
         return Err(StartError::Logged);
     }
     signal::install();
+    crash::watchdog::install(config.watchdog_period > 0);
     crash::install(config.crash_log_enabled);
     crash::log_panics();
     if !host::fit_maxclients(&mut config) {
@@ -133,7 +140,12 @@ fn start(
     }
     logging::this_is_the_server();
     crate::sys::alloc::set_decay();
+    host::note_unsupported(&mut config);
+    let cpus = host::bind_background_threads(&config);
     let mut server = Box::new(Server::new(config, registry, config_file)?);
+    server.reports = reports;
+    host::bind_main_thread(&server.config, cpus);
+    crash::attach(&*server);
     log::info!("monotonic clock: POSIX clock_gettime");
     server.host = Host {
         supervisor,
@@ -258,6 +270,7 @@ impl Server {
             persist: Persist::new(clock.now_s()),
             poller,
             listeners: Vec::new(),
+            links: Default::default(),
             queues: Queues::default(),
             blocking: Default::default(),
             pause: Default::default(),
@@ -267,6 +280,7 @@ impl Server {
             stats: stats::ServerStats::default(),
             errors: stats::ErrorStats::default(),
             memory: Counters::of_this_thread(),
+            latency: Default::default(),
             slowlog: slowlog::SlowLog::default(),
             run_id: crate::sys::entropy::random_hex(),
             started_s: clock.now_s(),
@@ -274,6 +288,7 @@ impl Server {
             expiry: expiry::Expiry::default(),
             eviction: eviction::Eviction::default(),
             cron_loops: 0,
+            reports: Default::default(),
             host: Host::default(),
             debug: DebugSwitches::default(),
             config,
@@ -293,6 +308,8 @@ impl Server {
 
     /// Takes over settings that other rooms keep in a quicker form. Called at start and after CONFIG SET.
     pub fn settings_changed(&mut self) {
+        self.latency
+            .set_threshold_ms(self.config.latency_monitor_threshold as u64);
         self.client_limit_changed();
         self.state
             .set(ServerState::MAXMEMORY, self.config.maxmemory > 0);

@@ -315,11 +315,26 @@ fn replconf_word_by_word() {
     for (line, answer) in [
         ("REPLCONF", ok.clone()),
         ("REPLCONF a", Reply::error("ERR syntax error")),
-        ("REPLCONF foo bar", Reply::error("ERR Unrecognized REPLCONF option: foo")),
-        ("REPLCONF listening-port x", Reply::error("ERR value is not an integer or out of range")),
-        ("REPLCONF listening-port 1 capa unknown capa eof", ok.clone()),
-        ("REPLCONF rdb-only 2", Reply::error("ERR value is out of range, value must between 0 and 1")),
-        ("REPLCONF rdb-filter-only keys", Reply::error("ERR Unsupported rdb-filter-only option: keys")),
+        (
+            "REPLCONF foo bar",
+            Reply::error("ERR Unrecognized REPLCONF option: foo"),
+        ),
+        (
+            "REPLCONF listening-port x",
+            Reply::error("ERR value is not an integer or out of range"),
+        ),
+        (
+            "REPLCONF listening-port 1 capa unknown capa eof",
+            ok.clone(),
+        ),
+        (
+            "REPLCONF rdb-only 2",
+            Reply::error("ERR value is out of range, value must between 0 and 1"),
+        ),
+        (
+            "REPLCONF rdb-filter-only keys",
+            Reply::error("ERR Unsupported rdb-filter-only option: keys"),
+        ),
         ("REPLCONF rdb-filter-only functions", ok),
     ] {
         assert_eq!(conn.cmd(line), answer, "{line}");
@@ -330,7 +345,8 @@ fn replconf_word_by_word() {
         Reply::error("ERR REPLCONF ip-address provided by replica instance is too long: 300 bytes")
     );
     // Whatever is no replica's acknowledgement is not answered.
-    conn.write(b"REPLCONF ACK 1\r\nREPLCONF GETACK *\r\nPING\r\n").unwrap();
+    conn.write(b"REPLCONF ACK 1\r\nREPLCONF GETACK *\r\nPING\r\n")
+        .unwrap();
     assert_eq!(conn.read().unwrap(), Reply::simple("PONG"));
 }
 
@@ -403,7 +419,9 @@ fn acknowledgements_count() {
     assert_eq!(waiting.read().unwrap(), Reply::Int(1));
     assert_eq!(conn.cmd("WAIT 1 0"), Reply::Int(1));
     let role = conn.cmd("ROLE");
-    let shown = role.items().unwrap()[2].items().unwrap()[0].items().unwrap();
+    let shown = role.items().unwrap()[2].items().unwrap()[0]
+        .items()
+        .unwrap();
     assert_eq!(shown[1], Reply::bulk("1234"));
     assert_eq!(shown[2], Reply::bulk((offset + 500).to_string()));
 
@@ -434,7 +452,10 @@ fn who_takes_nothing_is_let_go() {
         }
     }
     assert_eq!(info(&mut conn, "connected_slaves"), "0");
-    assert_eq!(info(&mut conn, "client_output_buffer_limit_disconnections"), "1");
+    assert_eq!(
+        info(&mut conn, "client_output_buffer_limit_disconnections"),
+        "1"
+    );
     // What was kept for it goes.
     wait_until("the stream is short again", || {
         let len: usize = info(&mut conn, "repl_backlog_histlen").parse().unwrap();
@@ -552,7 +573,10 @@ fn a_shutdown_waits_for_its_replicas() {
     wait_until("it waits", || info(&mut other, "blocked_clients") == "1");
     assert_eq!(other.cmd("SHUTDOWN ABORT"), Reply::simple("OK"));
     let told = conn.read().unwrap();
-    assert_eq!(told, Reply::error("ERR Errors trying to SHUTDOWN. Check logs."));
+    assert_eq!(
+        told,
+        Reply::error("ERR Errors trying to SHUTDOWN. Check logs.")
+    );
     conn.write(b"SHUTDOWN\r\n").unwrap();
     r.signal("CONT");
     assert_eq!(m.wait_exit(), Some(0));

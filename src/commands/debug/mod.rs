@@ -8,7 +8,6 @@ mod data;
 mod digest;
 mod protocol;
 
-use super::config::allowed;
 use crate::exec::command::{Command, Group, flags};
 use crate::exec::{Ctx, Flow, Outcome};
 use crate::resp::Error;
@@ -80,11 +79,6 @@ pub static DEBUG: Command = Command {
 };
 
 fn debug(ctx: &mut Ctx<'_>) -> Outcome {
-    if !allowed(ctx.server.config.enable_debug_command, ctx.client) {
-        return Err(Error::new(
-            "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.",
-        ));
-    }
     let found = SUBCOMMANDS
         .iter()
         .find(|s| ctx.is(1, s.0) && s.1.contains(&ctx.args.len()));

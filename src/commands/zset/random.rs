@@ -72,6 +72,9 @@ fn some(ctx: &mut Ctx<'_>) -> Outcome {
             if let Some((member, score)) = zset.random(&mut rng) {
                 reply_element(&mut reply, member, score, with_scores);
             }
+            if reply.choked() {
+                break;
+            }
         }
     } else {
         let n = (count as usize).min(zset.len());

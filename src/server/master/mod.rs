@@ -85,6 +85,8 @@ impl Server {
     pub(super) fn add_replica(&mut self, client: &mut Client) {
         client.flags.insert(ClientFlags::REPLICA);
         self.client_memory.forget(client);
+        // Nothing of what it is sent may be left out.
+        client.out.set_limit(0);
         let now_s = self.clock.now_s();
         client.replica_mut().ack_s = now_s;
         self.repl.replicas.push(client.handle);

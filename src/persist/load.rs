@@ -140,6 +140,11 @@ impl<R: Read> Loader<R> {
         }
     }
 
+    /// The next steps end after so many bytes.
+    pub fn set_step_bytes(&mut self, bytes: u64) {
+        self.plan.step_bytes = bytes;
+    }
+
     /// What it loads from, to look at.
     pub fn feed(&self) -> &R {
         self.decoder.input()

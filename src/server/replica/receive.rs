@@ -334,6 +334,10 @@ impl Server {
             Ok(Pumped::Full | Pumped::Drained) => {}
         }
         if p.loaded.is_none() && (complete || ready >= AHEAD) {
+            // What is left behind the step is enough for the value at its end, mostly.
+            let ahead = if complete { ready } else { ready - AHEAD / 2 };
+            let most = u64::from(self.config.loading_process_events_interval_bytes);
+            p.loader.set_step_bytes(most.min(ahead as u64));
             let ks = p.aside.as_deref_mut().unwrap_or(&mut self.ks);
             let step = p.loader.step(ks);
             let loader = &p.loader;
@@ -356,8 +360,11 @@ impl Server {
             return self.parsed();
         }
         let feed = p.loader.input();
-        self.repl.link.again =
-            feed.ready() >= AHEAD || feed.complete || matches!(pumped, Ok(Pumped::Full));
+        // A loader that had to wait has read behind the poller's back.
+        self.repl.link.again = feed.ready() >= AHEAD
+            || feed.complete
+            || feed.net_in > 0
+            || matches!(pumped, Ok(Pumped::Full));
     }
 
     fn parsing_failed(&mut self, why: &str) {

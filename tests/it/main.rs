@@ -9,3 +9,4 @@ mod migrate;
 mod protocol;
 mod pubsub;
 mod redis_crate;
+mod redis_crate_async;

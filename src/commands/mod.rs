@@ -16,12 +16,16 @@ pub mod hyperloglog;
 pub mod info;
 pub mod introspect;
 pub mod introspection;
+pub mod latency;
 pub mod list;
+pub mod lolwut;
 pub mod memory;
 pub mod migrate;
+pub mod module;
 pub mod monitor;
 pub mod persistence;
 pub mod pubsub;
+pub mod replica;
 pub mod scan;
 pub mod set;
 pub mod slowlog;
@@ -29,6 +33,7 @@ pub mod sort;
 pub mod stream;
 pub mod string;
 pub mod transactions;
+pub mod waitaof;
 pub mod zset;
 
 use crate::exec::command::Command;
@@ -48,7 +53,10 @@ pub fn all() -> Vec<&'static Command> {
         connection::COMMANDS,
         debug::COMMANDS,
         info::COMMANDS,
+        latency::COMMANDS,
+        lolwut::COMMANDS,
         memory::COMMANDS,
+        module::COMMANDS,
         monitor::COMMANDS,
         pubsub::COMMANDS,
         introspection::COMMANDS,
@@ -57,7 +65,9 @@ pub fn all() -> Vec<&'static Command> {
         dump::COMMANDS,
         migrate::COMMANDS,
         persistence::COMMANDS,
+        replica::COMMANDS,
         zset::COMMANDS,
+        waitaof::COMMANDS,
         bitmap::COMMANDS,
         hyperloglog::COMMANDS,
         geo::COMMANDS,

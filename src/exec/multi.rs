@@ -7,7 +7,7 @@
 use super::command::CommandFlags as F;
 use super::{Ctx, acl, call, propagate};
 use crate::acl::LogContext;
-use crate::client::{Client, ClientFlags, CommandId, Queued};
+use crate::client::{Client, ClientFlags, CommandId};
 use crate::keyspace::effects::Listening;
 use crate::keyspace::waiting::Presence;
 use crate::keyspace::{Db, Key};
@@ -38,10 +38,7 @@ pub fn queue(ctx: &mut Ctx<'_>, id: CommandId) {
         .has(ClientFlags::DIRTY_EXEC | ClientFlags::DIRTY_CAS)
     {
         let args = OwnedArgs::copy_of(ctx.args);
-        ctx.client
-            .multi_mut()
-            .queue
-            .push(Queued { command: id, args });
+        ctx.client.multi_mut().push(id, args);
     }
     ctx.reply().simple("QUEUED");
 }
@@ -51,6 +48,13 @@ pub fn queue_has(ctx: &Ctx<'_>, wanted: F) -> bool {
     let row = |id| ctx.server.registry.row(id);
     let queue = ctx.client.multi.as_ref().map(|m| m.queue.iter());
     queue.is_some_and(|mut q| q.any(|q| row(q.command).flags.intersects(wanted)))
+}
+
+/// Whether any queued command lacks one of these flags.
+pub fn queue_lacks(ctx: &Ctx<'_>, wanted: F) -> bool {
+    let row = |id| ctx.server.registry.row(id);
+    let queue = ctx.client.multi.as_ref().map(|m| m.queue.iter());
+    queue.is_some_and(|mut q| q.any(|q| !row(q.command).flags.contains(wanted)))
 }
 
 /// Whether any queued command may need more memory.

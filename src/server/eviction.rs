@@ -9,6 +9,7 @@ use crate::config::values::EvictionPolicy;
 use crate::exec::propagate;
 use crate::keyspace::evict::Pool;
 use crate::keyspace::{ExpiredKeys, Key};
+use crate::observe::Event;
 use crate::sys::clock::mono_ns;
 
 /// Evictions between two looks at the clock.
@@ -52,9 +53,10 @@ impl Server {
         self.used_memory().saturating_sub(self.memory_not_counted())
     }
 
-    /// Bytes in use that do not (INFO `mem_not_counted_for_evict`): output buffers that wait for their next use.
+    /// Bytes in use that do not (INFO `mem_not_counted_for_evict`): output buffers that wait for their next use, and what
+    /// evicting itself fills: counted, the AOF's buffer would make eviction feed itself.
     pub fn memory_not_counted(&self) -> usize {
-        self.queues.spare_bytes
+        self.queues.spare_bytes + self.persist.aof.log.buffer_bytes()
     }
 
     /// Makes room below `maxmemory`. False when nothing can be evicted, so that commands that need memory must fail; true also
@@ -80,6 +82,16 @@ impl Server {
             self.eviction.pool.clear();
         }
         let deadline = start.saturating_add(time_limit_ns(self.config.maxmemory_eviction_tenacity));
+        let enough = self.evict_until(limit, too_much, deadline);
+        let took_ms = (mono_ns() - start) / 1_000_000;
+        self.latency
+            .note(Event::EvictionCycle, took_ms, self.clock.now_s());
+        enough
+    }
+
+    /// Evicts until `too_much` bytes were freed or the memory in use is at most `limit`, or until the time is over; see
+    /// [`Server::free_memory`].
+    fn evict_until(&mut self, limit: usize, too_much: usize, deadline_ns: u64) -> bool {
         // What is recorded of each deletion (for those who cache the key, for replicas) takes memory too, for a moment: it is
         // not counted against what the deletions freed, or evicting would feed itself.
         let mut freed = 0;
@@ -104,7 +116,7 @@ impl Server {
                 self.eviction.unfinished = pending;
                 break pending;
             }
-            if mono_ns() >= deadline {
+            if mono_ns() >= deadline_ns {
                 self.eviction.unfinished = true;
                 break true;
             }
@@ -127,6 +139,7 @@ impl Server {
             bytes: &v.key,
             hash: v.hash,
         };
+        let start = if self.latency.on() { mono_ns() } else { 0 };
         let before = self.memory.used();
         let mut view = self
             .ks
@@ -134,6 +147,11 @@ impl Server {
         if view.remove_evicted(key) {
             *freed += before.saturating_sub(self.memory.used());
             view.announce_evicted(key);
+        }
+        if start != 0 {
+            let took_ms = (mono_ns() - start) / 1_000_000;
+            self.latency
+                .note(Event::EvictionDel, took_ms, self.clock.now_s());
         }
         true
     }

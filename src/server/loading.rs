@@ -4,8 +4,10 @@
 //! INFO or shut the server down. A file that is damaged is not loaded half: its error is logged with the offset, the check tool's
 //! view of it is printed, and the process ends with code 1.
 
+use super::aof::LoadFailed;
 use super::input::Scratch;
 use super::{Server, ServerState, shutdown};
+use crate::persist::aof::AofState;
 use crate::persist::load::{LoadPlan, Loaded, Loader, Step};
 use crate::persist::rdb::{RdbError, Reason, check};
 use crate::persist::state::Loading;
@@ -29,6 +31,9 @@ impl Server {
     /// Loads the data from disk at start-up. False when the server cannot go on: the log says why. A shutdown meanwhile is no
     /// failure.
     pub fn load_data(&mut self) -> bool {
+        if self.config.appendonly {
+            return self.load_data_of_aof();
+        }
         let path = self.config.dbfilename.as_path().to_owned();
         let start = Instant::now();
         match self.load_rdb(&path, false) {
@@ -43,6 +48,32 @@ impl Server {
             }
         }
         true
+    }
+
+    fn load_data_of_aof(&mut self) -> bool {
+        self.persist.aof.state = AofState::On;
+        if !self.find_aof(true) {
+            return false;
+        }
+        let start = Instant::now();
+        match self.load_aof() {
+            Ok(true) => {
+                let seconds = start.elapsed().as_secs_f64();
+                log::info!("DB loaded from append only file: {seconds:.3} seconds");
+            }
+            Ok(false) => {}
+            // Nothing may be written behind what was not read.
+            Err(LoadFailed::Ended) => {
+                self.persist.aof.state = AofState::Off;
+                return true;
+            }
+            Err(LoadFailed::Logged) => return false,
+            Err(LoadFailed::Rdb(path, e)) => {
+                give_up(&path, &e);
+                return false;
+            }
+        }
+        self.open_aof_at_start()
     }
 
     /// Loads a file into the keyspace; false when there is none. `replace`: keys that are there already are replaced. What went
@@ -98,7 +129,10 @@ impl Server {
             }
             match step {
                 Ok(Step::Done) => return Ok(loader.loaded),
-                Ok(Step::More) => self.serve_while_busy(&mut scratch),
+                Ok(Step::More) => {
+                    self.serve_while_busy(&mut scratch);
+                    self.keep_master_waiting();
+                }
                 Err(e) => {
                     e.log_lines().iter().for_each(|line| log::warn!("{line}"));
                     return Err(LoadError::Rdb(e));
@@ -110,7 +144,8 @@ impl Server {
         }
     }
 
-    fn loaded_well(&mut self, loaded: Loaded) {
+    /// Tells the log, and takes over what does not lie in the keyspace.
+    pub(super) fn loaded_well(&mut self, loaded: Loaded) {
         let empty = match loaded.empty {
             0 => String::new(),
             n => format!(", empty keys skipped: {n}"),
@@ -127,6 +162,7 @@ impl Server {
             );
         }
         self.persist.functions = loaded.functions;
+        self.persist.loaded_history = loaded.replication;
     }
 
     /// One turn of the event loop in the middle of long work: serves what is ready without waiting.

@@ -149,6 +149,9 @@ impl Server {
         while let Some(h) = self.queues.close.pop() {
             if let Some(mut client) = self.clients.remove(h) {
                 self.forget(&mut client);
+                if client.has(ClientFlags::MASTER) {
+                    self.master_is_gone(&client);
+                }
             }
         }
     }

@@ -1,6 +1,8 @@
 //! Integration tests: each starts the built server and talks to it from outside. See `harness` for how.
 
+mod acl;
 mod blocking;
+mod crash;
 mod cross_load;
 mod harness;
 mod limits;
@@ -10,3 +12,5 @@ mod protocol;
 mod pubsub;
 mod redis_crate;
 mod redis_crate_async;
+mod replication_load;
+mod replication_replica;

@@ -53,8 +53,8 @@ impl Server {
         self.used_memory().saturating_sub(self.memory_not_counted())
     }
 
-    /// Bytes in use that do not (INFO `mem_not_counted_for_evict`): output buffers that wait for their next use, and what
-    /// evicting itself fills: counted, the AOF's buffer would make eviction feed itself.
+    /// Bytes in use that do not (INFO `mem_not_counted_for_evict`): output buffers that wait for their next use, and the AOF's
+    /// buffer, which evicting fills: counted, it would make eviction feed itself.
     pub fn memory_not_counted(&self) -> usize {
         self.queues.spare_bytes + self.persist.aof.log.buffer_bytes()
     }
@@ -89,7 +89,7 @@ impl Server {
         enough
     }
 
-    /// Evicts until `too_much` bytes were freed or the memory in use is at most `limit`, or until the time is over; see
+    /// Evicts until the memory in use is at most `limit`, `too_much` was freed, or the time is over; see
     /// [`Server::free_memory`].
     fn evict_until(&mut self, limit: usize, too_much: usize, deadline_ns: u64) -> bool {
         // What is recorded of each deletion (for those who cache the key, for replicas) takes memory too, for a moment: it is

@@ -69,10 +69,10 @@ bitflags! {
         const PAUSED = 32;
         /// Somebody runs MONITOR.
         const MONITORED = 64;
-        /// `maxmemory-clients` is set.
-        const CLIENT_LIMIT = 256;
         /// The dataset of the master is being loaded aside, while the old one is served.
         const ASYNC_LOADING = 1 << 10;
+        /// `maxmemory-clients` is set.
+        const CLIENT_LIMIT = 256;
     }
 }
 

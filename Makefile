@@ -17,7 +17,7 @@ CHECKED = $(TARGET_DIR)/quick/redis-server
 LINKS = redis-check-rdb redis-check-aof redis-sentinel
 JOBS ?= 2
 
-.PHONY: build quick run test unit it differential tcl tcl-ci setup check fmt bench install install-systemd uninstall clean help
+.PHONY: build quick run test unit it differential tcl tcl-ci setup check fmt bench fuzz miri install install-systemd uninstall clean help
 
 build: ## the release binary (default)
 	$(CARGO) build --release
@@ -59,6 +59,12 @@ fmt: ## formats the source
 
 bench: build ## CPU per request of commands and patterns beside the servers in PATH (tests/bench/run --help)
 	tests/bench/run
+
+fuzz: ## every fuzz target for FUZZ_SECONDS (600) each; needs a nightly toolchain, see SECURITY.md
+	tests/fuzz $(TARGETS)
+
+miri: ## unit tests of the files with unsafe code under Miri; needs a nightly toolchain with miri
+	tests/miri
 
 install: build ## PREFIX=/usr/local DESTDIR= ; SYSTEMD=no leaves the unit out
 	install -d "$(BINDIR)" "$(CONFDIR)" "$(MANDIR)"

@@ -1,8 +1,7 @@
-//! MODULE: there are no modules here, and the commands say so as a server does that has none loaded and can load none.
+//! MODULE: there are no modules here, and the command says so truthfully: the list is empty, and nothing can be loaded.
 //!
-//! Compat: modules are shared libraries written against the C interface of Redis; LOAD and LOADEX fail for every path.
+//! Compat: upstream's vector sets come as a built-in module; they are not part of this server, so they are not listed.
 
-use super::config::permitted;
 use crate::exec::command::{Command, Group, flags};
 use crate::exec::{Ctx, Flow, Outcome};
 use crate::resp::Error;
@@ -28,6 +27,36 @@ pub static MODULE: Command = Command {
     ..Command::DEFAULT
 };
 
+/// The row of MODULE HELP.
+pub static MODULE_HELP: Command = Command {
+    name: "module|help",
+    handler: module_help,
+    arity: 2,
+    flags: flags("loading stale"),
+    group: Group::Server,
+    since: "5.0.0",
+    complexity: "O(1)",
+    summary: "Shows what MODULE can do.",
+    ..Command::DEFAULT
+};
+
+fn module_help(ctx: &mut Ctx<'_>) -> Outcome {
+    ctx.reply().help(&[
+        "MODULE <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+        "LIST",
+        "    Show the loaded modules: none, as this server has none.",
+        "LOAD <path> [<arg> ...]",
+        "    Refused.",
+        "LOADEX <path> [[CONFIG NAME VALUE] [CONFIG NAME VALUE]] [ARGS ...]",
+        "    Refused.",
+        "UNLOAD <name>",
+        "    Refused.",
+        "HELP",
+        "    Print this help.",
+    ]);
+    Ok(Flow::Done)
+}
+
 /// The row of MODULE LIST.
 pub static MODULE_LIST: Command = Command {
     name: "module|list",
@@ -47,6 +76,17 @@ fn module_list(ctx: &mut Ctx<'_>) -> Outcome {
     Ok(Flow::Done)
 }
 
+/// Nothing can be loaded; the log says why.
+fn refuse(ctx: &mut Ctx<'_>) -> Outcome {
+    log::warn!(
+        "Module {} failed to load: this server cannot load modules",
+        String::from_utf8_lossy(ctx.arg(2))
+    );
+    Err(Error::new(
+        "ERR Error loading the extension. Please check the server logs.",
+    ))
+}
+
 /// The row of MODULE LOAD.
 pub static MODULE_LOAD: Command = Command {
     name: "module|load",
@@ -62,18 +102,7 @@ pub static MODULE_LOAD: Command = Command {
 };
 
 fn module_load(ctx: &mut Ctx<'_>) -> Outcome {
-    permitted(
-        ctx.client,
-        "MODULE",
-        ctx.server.config.enable_module_command,
-    )?;
-    log::warn!(
-        "Module {} failed to load: this server has no module interface",
-        String::from_utf8_lossy(ctx.arg(2))
-    );
-    Err(Error::new(
-        "ERR Error loading the extension. Please check the server logs.",
-    ))
+    refuse(ctx)
 }
 
 /// The row of MODULE LOADEX.
@@ -91,7 +120,7 @@ pub static MODULE_LOADEX: Command = Command {
 };
 
 fn module_loadex(ctx: &mut Ctx<'_>) -> Outcome {
-    module_load(ctx)
+    refuse(ctx)
 }
 
 /// The row of MODULE UNLOAD.
@@ -108,43 +137,8 @@ pub static MODULE_UNLOAD: Command = Command {
     ..Command::DEFAULT
 };
 
-fn module_unload(ctx: &mut Ctx<'_>) -> Outcome {
-    permitted(
-        ctx.client,
-        "MODULE",
-        ctx.server.config.enable_module_command,
-    )?;
+fn module_unload(_: &mut Ctx<'_>) -> Outcome {
     Err(Error::new(
         "ERR Error unloading module: no such module with that name",
     ))
-}
-
-/// The row of MODULE HELP.
-pub static MODULE_HELP: Command = Command {
-    name: "module|help",
-    handler: module_help,
-    arity: 2,
-    flags: flags("loading stale"),
-    group: Group::Server,
-    since: "5.0.0",
-    complexity: "O(1)",
-    summary: "Shows what MODULE can do.",
-    ..Command::DEFAULT
-};
-
-fn module_help(ctx: &mut Ctx<'_>) -> Outcome {
-    ctx.reply().help(&[
-        "MODULE <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-        "LIST",
-        "    List the loaded modules: always none here.",
-        "LOAD <path> [<arg> ...]",
-        "    Fails: this server has no module interface.",
-        "LOADEX <path> [[CONFIG NAME VALUE] [CONFIG NAME VALUE]] [ARGS ...]",
-        "    Fails as LOAD does.",
-        "UNLOAD <name>",
-        "    Fails: there is none to unload.",
-        "HELP",
-        "    Print this help.",
-    ]);
-    Ok(Flow::Done)
 }

@@ -4,10 +4,11 @@
 
 use super::command::{Command, CommandFlags as F};
 use super::ctx::Ctx;
-use super::{acl, blocking, call, multi, pause, propagate, role};
+use super::{acl, blocking, call, effects, multi, pause, propagate, role};
 use crate::client::{Client, ClientFlags, CommandId};
 use crate::resp::{Args, Error};
-use crate::server::{Server, ServerState, deliver};
+use crate::server::auth::is_open_to;
+use crate::server::{Server, ServerState, deliver, tracked};
 
 /// Runs one command of a client that is out of the table. `id`: what the name was found to be, ahead.
 pub fn dispatch(
@@ -31,6 +32,11 @@ pub fn dispatch(
     };
     let command = server.registry.row(id);
     if let Err(e) = arity(command, args) {
+        return reject(server, client, Some(id), &e);
+    }
+    if command.flags.contains(F::PROTECTED)
+        && let Err(e) = opened(server, client, command)
+    {
         return reject(server, client, Some(id), &e);
     }
     client.last_command = Some(id);
@@ -64,6 +70,17 @@ pub fn dispatch(
 
 #[cold]
 fn slow_path(ctx: &mut Ctx<'_>, id: CommandId) {
+    if ctx.server.state.contains(ServerState::CLIENT_LIMIT) {
+        ctx.server.evict_clients_beside(Some(ctx.client));
+        if ctx.client.has(ClientFlags::CLOSE_ASAP) {
+            return;
+        }
+    }
+    if ctx.client.has(ClientFlags::TRACKING) {
+        // Many of them may read much between two ticks.
+        tracked::limit(ctx.server);
+        deliver::flush_own(ctx.server, ctx.client);
+    }
     if let Err(e) = guards(ctx, id) {
         let (server, client) = (&mut *ctx.server, &mut *ctx.client);
         return reject(server, client, Some(id), &e);
@@ -85,6 +102,22 @@ fn arity(row: &'static Command, args: Args<'_>) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::text(super::registry::arity_error(row)))
+}
+
+/// DEBUG and MODULE are open only as far as `enable-debug-command` and `enable-module-command` say.
+#[cold]
+fn opened(server: &Server, client: &Client, command: &Command) -> Result<(), Error> {
+    let c = &server.config;
+    let (rule, name, option) = match command.name {
+        "debug" => (c.enable_debug_command, "DEBUG", "debug"),
+        _ => (c.enable_module_command, "MODULE", "module"),
+    };
+    if client.has(ClientFlags::FAKE) || is_open_to(rule, client) {
+        return Ok(());
+    }
+    Err(Error::text(format!(
+        "ERR {name} command not allowed. If the enable-{option}-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server."
+    )))
 }
 
 /// Replies an error to a command that did not run; inside MULTI that fails the transaction.
@@ -168,6 +201,11 @@ fn memory(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         return Ok(());
     }
     let enough = ctx.server.free_memory();
+    // Whoever caches what was evicted hears of it before this command's reply, its own client too.
+    if ctx.server.ks.fx.pending() {
+        effects::deliver(ctx.server, ctx.client);
+        deliver::flush_own(ctx.server, ctx.client);
+    }
     let denied = ctx.command.flags.contains(F::DENYOOM)
         || ctx.command.name == "exec" && multi::queue_may_need_memory(ctx);
     if !enough && denied {

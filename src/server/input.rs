@@ -4,7 +4,7 @@
 //! parked. The complete commands at hand are parsed first (up to [`AHEAD`]), their keys hashed and prefetched, then they run
 //! in order: on a pipeline the memory latencies of the lookups overlap.
 
-use super::Server;
+use super::{Server, deliver};
 use crate::client::{Client, ClientFlags, ClientRef, CommandId};
 use crate::ds::hash::hash;
 use crate::exec::dispatch::dispatch;
@@ -26,6 +26,24 @@ pub struct Scratch {
     ranges: Vec<ArgRange>,
     big: Vec<Arc<Vec<u8>>>,
     batch: Vec<Ahead>,
+}
+
+/// Room for a usual batch is kept, the room that a huge one needed is not.
+const KEPT_RANGES: usize = 8 * 1024;
+
+impl Scratch {
+    /// Forgets the batch, and lets go of room that only a huge one needs.
+    fn clear(&mut self) {
+        self.ranges.clear();
+        self.big.clear();
+        self.batch.clear();
+        if self.ranges.capacity() > KEPT_RANGES {
+            self.ranges.shrink_to(KEPT_RANGES);
+        }
+        if self.big.capacity() > KEPT_RANGES {
+            self.big.shrink_to(KEPT_RANGES);
+        }
+    }
 }
 
 /// One command parsed ahead.
@@ -144,8 +162,7 @@ fn read_some(server: &mut Server, client: &mut Client, scratch: &mut Scratch) ->
         buf.clear();
         scratch.buf = buf;
     }
-    let limit = server.config.client_query_buffer_limit as usize;
-    if client.query.len() > limit && !client.has(ClientFlags::MASTER) {
+    if holds_too_much(server, client) {
         log::warn!(
             "Closing client that reached max query buffer length: id={} addr={}",
             client.id,
@@ -156,6 +173,23 @@ fn read_some(server: &mut Server, client: &mut Client, scratch: &mut Scratch) ->
     }
     server.finish_turn_of(client);
     state
+}
+
+/// What a client that did not log in may have in its query buffer, bytes: it must not be able to fill memory with commands that
+/// never end.
+const UNAUTHENTICATED_QUERY_MAX: usize = 1024 * 1024;
+
+/// Whether a client's input passed `client-query-buffer-limit`. What MULTI has queued is input that did not run yet.
+fn holds_too_much(server: &Server, client: &Client) -> bool {
+    if client.has(ClientFlags::MASTER) {
+        return false;
+    }
+    let queued = client.multi.as_ref().map_or(0, |m| m.queued_bytes);
+    let held = client.query.len() + client.parser.mem_bytes() + queued;
+    let limit = server.config.client_query_buffer_limit as usize;
+    // What is being read into a long argument is bounded by proto-max-bulk-len.
+    client.query.len() + queued > limit
+        || client.has(ClientFlags::UNAUTHENTICATED) && held > UNAUTHENTICATED_QUERY_MAX
 }
 
 /// Keeps the unprocessed rest of a client's own buffer; an empty one is given back to the allocator.
@@ -183,12 +217,23 @@ fn note_read(server: &mut Server, client: &mut Client, r: io::Result<usize>, roo
                 server.note_stream_read(n);
             }
             client.last_interaction_s = server.clock.now_s();
-            if n < room { Read::Drained } else { Read::More }
+            if n < room && !client.conn.has_more() {
+                Read::Drained
+            } else {
+                Read::More
+            }
         }
         Err(e) if e.kind() == io::ErrorKind::WouldBlock => Read::Drained,
         Err(e) if e.kind() == io::ErrorKind::Interrupted => Read::More,
         Err(e) => {
-            log::debug!("Reading from client: {e}");
+            match client.conn.tls() {
+                Some(tls) if tls.is_handshaking() => log::warn!(
+                    "Error accepting a client connection: {e} (addr={} laddr={})",
+                    client.conn.peer(),
+                    client.conn.local()
+                ),
+                _ => log::debug!("Reading from client: {e}"),
+            }
             Read::Closed
         }
     }
@@ -203,6 +248,7 @@ fn run_buffer(
 ) -> usize {
     let mut pos = 0;
     server.lend_out_buffer(client);
+    deliver::limit_replies(&server.config, client);
     while !client.has(ClientFlags::HALTED) {
         let error = parse_ahead(server, client, buf, pos, scratch);
         if scratch.batch.is_empty() && error.is_none() {
@@ -228,9 +274,7 @@ fn run_buffer(
             break;
         }
     }
-    scratch.ranges.clear();
-    scratch.big.clear();
-    scratch.batch.clear();
+    scratch.clear();
     pos
 }
 
@@ -337,6 +381,7 @@ fn run_batch(
             run_of_master(server, client, args, a, &buf[a.start..a.end]);
         } else if !args.is_empty() {
             dispatch(server, client, args, a.id, a.first_hash);
+            server.look_at_output(client);
         }
         (r0, b0, pos) = (a.ranges_end, a.big_end, a.end);
     }
@@ -368,9 +413,12 @@ fn restart(mut old: Parser, buf: &mut Vec<u8>) -> Parser {
 }
 
 fn protocol_error(server: &mut Server, client: &mut Client, rest: &[u8], e: ProtocolError) {
-    let sample = String::from_utf8_lossy(&rest[..rest.len().min(128)])
-        .escape_debug()
-        .to_string();
+    let sample = if server.config.hide_user_data_from_log {
+        "*redacted*".to_owned()
+    } else {
+        let shown = String::from_utf8_lossy(&rest[..rest.len().min(128)]);
+        shown.escape_debug().to_string()
+    };
     log::debug!(
         "Protocol error ({e}) from client: id={} addr={}. Query buffer during protocol error: '{sample}'",
         client.id,

@@ -99,8 +99,8 @@ impl Server {
             return Ok(());
         }
         let port = c.metrics_port;
-        let mut listeners = Listener::bind_all(&c.bind, port, c.tcp_backlog)
-            .map_err(|_| super::startup::StartError::Tcp(port))?;
+        let mut listeners = Listener::bind_all(&c.bind, port, c.tcp_backlog, false)
+            .map_err(|_| super::startup::StartError::Tcp(port, "metrics"))?;
         for (i, l) in listeners.iter_mut().enumerate() {
             self.poller
                 .add_listener(l, FIRST + i as u32)

@@ -8,7 +8,6 @@ mod data;
 mod digest;
 mod protocol;
 
-use super::config::permitted;
 use crate::exec::command::{Command, Group, flags};
 use crate::exec::{Ctx, Flow, Outcome};
 use crate::resp::Error;
@@ -80,7 +79,6 @@ pub static DEBUG: Command = Command {
 };
 
 fn debug(ctx: &mut Ctx<'_>) -> Outcome {
-    permitted(ctx.client, "DEBUG", ctx.server.config.enable_debug_command)?;
     let found = SUBCOMMANDS
         .iter()
         .find(|s| ctx.is(1, s.0) && s.1.contains(&ctx.args.len()));

@@ -32,10 +32,7 @@ pub(super) fn memory(l: &mut Lines, a: &Around<'_>) {
     l.bytes("maxmemory", s.config.maxmemory);
     l.put("maxmemory_policy", s.config.maxmemory_policy.name());
     fragmentation(l, &m);
-    l.put(
-        "mem_not_counted_for_evict",
-        m.used.saturating_sub(s.counted_memory()),
-    );
+    l.put("mem_not_counted_for_evict", s.memory_not_counted());
     l.put("mem_replication_backlog", m.backlog);
     l.put("mem_total_replication_buffers", m.backlog);
     l.put("mem_replica_full_sync_buffer", 0);

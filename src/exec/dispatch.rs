@@ -124,8 +124,8 @@ fn cut_off_http(server: &mut Server, client: &mut Client) {
 
 /// Every guard in order; the first that objects wins.
 fn guards(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    const ORDER: &[fn(&mut Ctx<'_>) -> Result<(), Error>] =
-        &[authenticated, memory, disk, subscribed, loading, observer];
+    type Guard = fn(&mut Ctx<'_>) -> Result<(), Error>;
+    const ORDER: &[Guard] = &[authenticated, memory, disk, subscribed, loading, observer];
     if ctx.client.has(ClientFlags::MASTER | ClientFlags::FAKE) {
         // The stream of the master, the AOF and scripts were checked where they come from.
         return Ok(());

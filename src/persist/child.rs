@@ -98,7 +98,7 @@ pub fn pipe() -> io::Result<(Reports, PipeWriter)> {
 
 impl Reports {
     /// The next report.
-    pub fn next(&mut self) -> Heard {
+    pub fn hear(&mut self) -> Heard {
         loop {
             if let Some(whole) = self.partial.first_chunk::<REPORT_LEN>() {
                 let report = Report::from_bytes(whole);
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn reports_pass_the_pipe() {
         let (mut reports, mut writer) = pipe().unwrap();
-        assert_eq!(reports.next(), Heard::Nothing);
+        assert_eq!(reports.hear(), Heard::Nothing);
         let sent = Report {
             last: true,
             keys: 1 << 40,
@@ -222,12 +222,12 @@ mod tests {
         };
         let bytes = sent.to_bytes();
         writer.write_all(&bytes[..10]).unwrap();
-        assert_eq!(reports.next(), Heard::Nothing);
+        assert_eq!(reports.hear(), Heard::Nothing);
         writer.write_all(&bytes[10..]).unwrap();
         writer.write_all(&Report::default().to_bytes()).unwrap();
         drop(writer);
-        assert_eq!(reports.next(), Heard::Report(sent));
-        assert_eq!(reports.next(), Heard::Report(Report::default()));
-        assert_eq!(reports.next(), Heard::End);
+        assert_eq!(reports.hear(), Heard::Report(sent));
+        assert_eq!(reports.hear(), Heard::Report(Report::default()));
+        assert_eq!(reports.hear(), Heard::End);
     }
 }

@@ -240,10 +240,8 @@ impl<R: Read> Loader<R> {
                 let reason = Reason::DuplicateKey(entry.key().to_vec(), db.id.into());
                 return Err(RdbError::new(self.decoder.offset(), reason));
             }
-            if there {
-                if let Some(old) = db.keys.remove(hash, entry.key()) {
-                    db.fields.left(&old);
-                }
+            if there && let Some(old) = db.keys.remove(hash, entry.key()) {
+                db.fields.left(&old);
             }
             let volatile = entry.expire().is_some();
             db.fields.entered(&entry);

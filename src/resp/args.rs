@@ -152,19 +152,21 @@ pub struct OwnedArgs {
     big: Vec<BigArg>,
 }
 
-impl OwnedArgs {
-    /// No arguments yet.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// From anything that yields byte strings.
-    pub fn from_iter<T: AsRef<[u8]>>(items: impl IntoIterator<Item = T>) -> Self {
+/// From anything that yields byte strings.
+impl<T: AsRef<[u8]>> FromIterator<T> for OwnedArgs {
+    fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {
         let mut a = Self::new();
         for i in items {
             a.push(i.as_ref());
         }
         a
+    }
+}
+
+impl OwnedArgs {
+    /// No arguments yet.
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// A copy of `args` that outlives their buffer; big arguments are shared, not copied.

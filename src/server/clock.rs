@@ -1,6 +1,7 @@
 //! The server's idea of now. Read once per turn and once per command; everything a command does sees one instant.
 
-use crate::sys::clock::{mono_ns, wall_us};
+use crate::sys::clock::wall_us;
+use crate::sys::ticks::Ticks;
 
 /// Cached time.
 #[derive(Debug, Clone)]
@@ -13,6 +14,7 @@ pub struct Clock {
     pub mono_ns: u64,
     /// Wall minus monotonic time, us, as of the last turn: a command needs one clock read for both.
     offset_us: i64,
+    ticks: Ticks,
 }
 
 impl Clock {
@@ -23,6 +25,7 @@ impl Clock {
             now_us: 0,
             mono_ns: 0,
             offset_us: 0,
+            ticks: Ticks::new(),
         };
         c.resync();
         c
@@ -30,7 +33,7 @@ impl Clock {
 
     /// Reads both clocks: at the start of a turn, so that a changed wall clock is noticed.
     pub fn resync(&mut self) {
-        self.mono_ns = mono_ns();
+        self.mono_ns = self.ticks.anchor();
         self.now_us = wall_us();
         self.now_ms = self.now_us / 1000;
         self.offset_us = self.now_us - (self.mono_ns / 1000) as i64;
@@ -39,7 +42,7 @@ impl Clock {
     /// Reads the monotonic clock, moves wall time along, and returns the monotonic time in ns.
     #[inline(always)]
     pub fn tick(&mut self) -> u64 {
-        self.mono_ns = mono_ns();
+        self.mono_ns = self.ticks.now();
         self.now_us = (self.mono_ns / 1000) as i64 + self.offset_us;
         self.now_ms = self.now_us / 1000;
         self.mono_ns

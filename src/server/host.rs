@@ -209,21 +209,21 @@ pub fn raise_open_files(maxclients: u32) -> Result<(u64, u64), (u64, io::Error)>
 }
 
 /// At start: lowers `maxclients` to what the limit of open files allows, or says why the server cannot run.
-pub fn fit_maxclients(config: &mut Config) -> Result<(), ()> {
+pub fn fit_maxclients(config: &mut Config) -> bool {
     let wanted = u64::from(config.maxclients) + RESERVED_FDS;
     match raise_open_files(config.maxclients) {
         Ok((before, now)) if now > before => {
             log::info!(
                 "Increased maximum number of open files to {now} (it was originally set to {before})."
             );
-            Ok(())
+            true
         }
-        Ok(_) => Ok(()),
+        Ok(_) => true,
         Err((limit, _)) if limit <= RESERVED_FDS => {
             log::warn!(
                 "Your current 'ulimit -n' of {limit} is not enough for the server to start. Please increase your open file limit to at least {wanted}. Exiting."
             );
-            Err(())
+            false
         }
         Err((limit, e)) => {
             log::warn!(
@@ -239,7 +239,7 @@ pub fn fit_maxclients(config: &mut Config) -> Result<(), ()> {
                 "Current maximum open files is {limit}. maxclients has been reduced to {} to compensate for low ulimit. If you need higher maxclients increase 'ulimit -n'.",
                 config.maxclients
             );
-            Ok(())
+            true
         }
     }
 }

@@ -209,16 +209,11 @@ impl Server {
         let Some(child) = &mut self.persist.child else {
             return;
         };
-        loop {
-            match child.reports.next() {
-                Heard::Report(r) => {
-                    (child.keys, child.cow, child.cow_peak) = (r.keys, r.cow, r.cow_peak);
-                    child.cow_at = Some(Instant::now());
-                    if r.last {
-                        self.persist.rdb_last_cow_size = r.cow;
-                    }
-                }
-                Heard::Nothing | Heard::End => break,
+        while let Heard::Report(r) = child.reports.hear() {
+            (child.keys, child.cow, child.cow_peak) = (r.keys, r.cow, r.cow_peak);
+            child.cow_at = Some(Instant::now());
+            if r.last {
+                self.persist.rdb_last_cow_size = r.cow;
             }
         }
         match fork::ended(child.pid) {

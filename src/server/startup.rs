@@ -128,7 +128,9 @@ fn start(
     signal::install();
     crash::install(config.crash_log_enabled);
     crash::log_panics();
-    host::fit_maxclients(&mut config).map_err(|()| StartError::Logged)?;
+    if !host::fit_maxclients(&mut config) {
+        return Err(StartError::Logged);
+    }
     if config.disable_thp {
         process::disable_huge_pages();
     }

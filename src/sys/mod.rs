@@ -17,3 +17,5 @@ pub mod process;
 pub mod signal;
 #[allow(unsafe_code)]
 pub mod syslog;
+#[allow(unsafe_code)]
+pub mod ticks;

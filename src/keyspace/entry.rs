@@ -22,6 +22,7 @@
 //! Invariants: the block's size is always what the header says (`size`); the word of a pointer encoding is owned by the entry.
 
 use crate::ds::table::{Item, Ref, RefMut};
+use crate::sys::alloc::class_bytes;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
@@ -383,6 +384,25 @@ impl Entry {
         match self.ty() {
             Type::String => 1,
             _ => super::value::free_effort(self),
+        }
+    }
+
+    /// Bytes of the allocator's blocks that hold key and value (MEMORY USAGE); elements of a collection are counted from the mean
+    /// of `samples` of them.
+    pub fn mem_bytes(&self, samples: usize) -> usize {
+        let h = self.header();
+        let own = class_bytes(self.size(h));
+        // Integers and what lies inline own nothing more.
+        if !h.has(WORD) || self.encoding() == Encoding::Int {
+            return own;
+        }
+        match self.str() {
+            // The counts of the Arc and the Vec they count.
+            Some(StrRef::Shared(s)) => {
+                own + class_bytes(16 + size_of::<Vec<u8>>()) + class_bytes(s.0.capacity())
+            }
+            Some(_) => own,
+            None => own + super::value::mem_bytes(self, samples),
         }
     }
 

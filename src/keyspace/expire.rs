@@ -221,6 +221,18 @@ pub struct Expires {
 }
 
 impl Expires {
+    /// Bytes the index takes, about.
+    pub fn mem_bytes(&self) -> usize {
+        let wheel = |w: &Wheel| {
+            size_of::<Wheel>()
+                + w.levels.iter().flatten().count() * size_of::<Level>()
+                + w.len * size_of::<u64>()
+        };
+        self.wheel.as_deref().map_or(0, wheel)
+            + self.rebuild.as_deref().map_or(0, |r| wheel(&r.wheel))
+            + self.hashes.capacity() * size_of::<u64>()
+    }
+
     /// A key's expire changes from `old` to `new` (Unix ms). Called for every change, by the code that makes it.
     #[inline]
     pub fn changed(&mut self, hash: u64, old: Option<i64>, new: Option<i64>, now_ms: i64) {

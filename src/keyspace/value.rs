@@ -328,6 +328,18 @@ pub(super) unsafe fn clone_word(ty: Type, enc: Encoding, word: u64) -> u64 {
     }
 }
 
+/// Bytes of the blocks that a collection owns beside its entry; elements from the mean of `samples` of them.
+pub(super) fn mem_bytes(e: &Entry, samples: usize) -> usize {
+    match e.ty() {
+        Type::List => e.value::<List>().map_or(0, |l| l.mem_bytes(samples)),
+        Type::Hash => e.value::<Hash>().map_or(0, |h| h.mem_bytes(samples)),
+        Type::Set => e.value::<Set>().map_or(0, |s| s.mem_bytes(samples)),
+        Type::Stream => e.value::<Box<Stream>>().map_or(0, |s| s.mem_bytes(samples)),
+        Type::ZSet => e.value::<ZSet>().map_or(0, |z| z.mem_bytes(samples)),
+        Type::String => 0,
+    }
+}
+
 /// Allocations that freeing a value costs: what decides whether the background thread does it.
 pub(super) fn free_effort(e: &Entry) -> usize {
     match e.ty() {

@@ -16,6 +16,7 @@ pub mod host;
 pub mod input;
 pub mod loading;
 pub mod logging;
+pub mod memory_report;
 pub mod monitor;
 pub mod output;
 pub mod publish;

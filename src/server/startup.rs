@@ -358,11 +358,4 @@ impl Server {
         }
         log::warn!("Redis is now ready to exit, bye bye...");
     }
-
-    /// Bytes of the tables that hold the keys, the keys themselves not included; an estimate from their number.
-    pub fn keyspace_overhead(&self) -> usize {
-        // Measured at every fill (DESIGN 4): 11.1 to 12.3 bytes per entry.
-        const TABLE_BYTES_PER_KEY: usize = 12;
-        self.ks.total_keys() * TABLE_BYTES_PER_KEY
-    }
 }

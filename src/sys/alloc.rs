@@ -174,6 +174,28 @@ pub struct AllocStats {
     pub muzzy: usize,
 }
 
+/// Bytes the allocator really hands out for a request of `size` bytes (its size class); 0 for 0.
+#[inline]
+pub fn class_bytes(size: usize) -> usize {
+    if size == 0 {
+        return 0;
+    }
+    // SAFETY: the size is not zero; nallocx computes and touches no memory.
+    unsafe { je::nallocx(size, 0) }
+}
+
+/// jemalloc's own report (MEMORY MALLOC-STATS), as text.
+pub fn report() -> Vec<u8> {
+    extern "C" fn append(to: *mut std::ffi::c_void, text: *const std::ffi::c_char) {
+        // SAFETY: `to` is the vector below, borrowed by nobody else meanwhile; `text` is a C string of jemalloc's.
+        unsafe { (*to.cast::<Vec<u8>>()).extend_from_slice(CStr::from_ptr(text).to_bytes()) }
+    }
+    let mut text = Vec::with_capacity(64 * 1024);
+    // SAFETY: the callback gets the vector's address, which lives through the call; no options are given.
+    unsafe { je::malloc_stats_print(Some(append), (&raw mut text).cast(), ptr::null()) };
+    text
+}
+
 /// Refreshes and reads jemalloc's statistics.
 pub fn stats() -> AllocStats {
     write_ctl(c"epoch", 1u64);

@@ -11,6 +11,7 @@ use crate::ds::listpack::{self, Entry, Listpack};
 use crate::ds::numtext::parse_i64;
 use crate::ds::rng::Rng;
 use crate::ds::table::Table;
+use crate::sys::alloc::class_bytes;
 
 /// The directives that shape sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -246,12 +247,16 @@ impl Set {
         }
     }
 
-    /// Bytes that a packed set's blob or a table's own allocations take (MEMORY USAGE).
-    pub fn heap_bytes(&self) -> usize {
+    /// Bytes of the blocks it owns (MEMORY USAGE); members from the mean of `samples` of them.
+    pub fn mem_bytes(&self, samples: usize) -> usize {
         match self {
-            Set::Intset(s) => s.total_bytes(),
-            Set::Listpack(l) => l.total_bytes(),
-            Set::Table(t) => t.mem_bytes() + t.iter().map(|m| m.alloc_size()).sum::<usize>(),
+            Set::Intset(s) => class_bytes(s.total_bytes()),
+            Set::Listpack(l) => class_bytes(l.total_bytes()),
+            Set::Table(t) => {
+                class_bytes(size_of::<Table<SetMember>>())
+                    + t.mem_bytes()
+                    + t.items_bytes(samples, SetMember::class_size)
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 mod blocking;
 mod cross_load;
 mod harness;
+mod memory;
 mod protocol;
 mod pubsub;
 mod redis_crate;

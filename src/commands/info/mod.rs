@@ -180,17 +180,6 @@ fn human(n: u64) -> String {
     format!("{value:.2}{}", UNITS[unit])
 }
 
-fn percent(part: f64, whole: f64) -> String {
-    format!(
-        "{:.2}%",
-        if whole == 0.0 {
-            0.0
-        } else {
-            part / whole * 100.0
-        }
-    )
-}
-
 /// The report with these sections; none are the default ones. `client` is the one that asks, out of the table.
 pub fn report(server: &Server, client: Option<&Client>, wanted: &[&[u8]]) -> Vec<u8> {
     let asked = |s: &Section, word: &[u8]| {
@@ -230,7 +219,5 @@ mod tests {
             shown,
             ["0B", "1023B", "1.00K", "701.81K", "23.54G", "16384.00P"]
         );
-        assert_eq!(percent(1.0, 4.0), "25.00%");
-        assert_eq!(percent(1.0, 0.0), "0.00%");
     }
 }

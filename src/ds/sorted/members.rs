@@ -204,6 +204,11 @@ impl Members {
         self.index.mem_bytes() + self.tree.node_bytes()
     }
 
+    /// Bytes of everything it owns; members' blocks from the mean of `samples` of them.
+    pub fn mem_bytes(&self, samples: usize) -> usize {
+        self.overhead_bytes() + self.index.items_bytes(samples, ScoredMember::class_size)
+    }
+
     /// Asserts that index and tree agree and are sound each; for tests and DEBUG.
     pub fn check_invariants(&self) {
         self.tree.check_invariants();

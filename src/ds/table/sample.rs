@@ -13,6 +13,16 @@ use crate::ds::rng::Rng;
 const MAX_REJECTS: usize = 400;
 
 impl<T: Item> Table<T> {
+    /// Bytes of all items, from the mean of the first `samples` in hash order (which is as good as a random choice).
+    pub fn items_bytes(&self, samples: usize, bytes_of: impl Fn(&T) -> usize) -> usize {
+        let n = samples.min(self.len);
+        if n == 0 {
+            return 0;
+        }
+        let seen: usize = self.iter().take(n).map(|item| bytes_of(&item)).sum();
+        (seen as u128 * self.len as u128 / n as u128) as usize
+    }
+
     /// A uniform random slot, occupied or not: directory index, bucket, slot.
     fn random_slot(&self, rng: &mut Rng) -> Option<(usize, usize, usize)> {
         let index = self.index(rng.next_u64());

@@ -26,6 +26,7 @@ pub use table::HashTable;
 
 use crate::ds::listpack::{self, Entry, Listpack, Pos};
 use crate::ds::table as ds_table;
+use crate::sys::alloc::class_bytes;
 use std::cell::Cell;
 
 /// The directives that shape hashes.
@@ -299,6 +300,17 @@ impl Hash {
         let registered = self.registered();
         *self = Hash::Table(t);
         self.set_registered(registered);
+    }
+
+    /// Bytes of the blocks it owns (MEMORY USAGE); fields from the mean of `samples` of them.
+    pub fn mem_bytes(&self, samples: usize) -> usize {
+        match self {
+            Hash::Listpack(p) => class_bytes(p.total_bytes()),
+            Hash::ListpackEx(p) => {
+                class_bytes(size_of::<PackEx>()) + class_bytes(p.pack().total_bytes())
+            }
+            Hash::Table(t) => class_bytes(size_of::<HashTable>()) + t.mem_bytes(samples),
+        }
     }
 
     /// Allocations that freeing it costs.

@@ -13,6 +13,7 @@ use super::node::{DELETED, Node, NodeLimits};
 use super::range::Range;
 use crate::ds::listpack::{Listpack, SAFETY_LIMIT};
 use crate::ds::stream::StreamId;
+use crate::sys::alloc::class_bytes;
 use std::collections::VecDeque;
 use std::fmt;
 
@@ -257,10 +258,16 @@ impl Log {
         }
     }
 
-    /// Heap bytes owned: blobs and index.
-    pub fn heap_bytes(&self) -> usize {
-        let packs: usize = self.nodes.iter().map(|n| n.pack.total_bytes()).sum();
-        packs + self.nodes.capacity() * size_of::<Node>()
+    /// Heap bytes owned: the index, and blobs from the mean of the first `samples` of all but the last, and the last, which
+    /// is rarely full.
+    pub fn mem_bytes(&self, samples: usize) -> usize {
+        let bytes = |n: &Node| class_bytes(n.pack.total_bytes());
+        let last = self.nodes.back().map_or(0, bytes);
+        let full = self.nodes.len().saturating_sub(1);
+        let n = samples.min(full).max(1);
+        let packs: usize = self.nodes.iter().take(n.min(full)).map(bytes).sum();
+        let packs = (packs as u128 * full as u128 / n as u128) as usize;
+        packs + last + class_bytes(self.nodes.capacity() * size_of::<Node>())
     }
 
     /// Panics when an invariant of the file header does not hold. For tests.

@@ -34,6 +34,7 @@ pub use range::Range;
 pub use trim::{TrimEffort, TrimTo, default_limit};
 
 use crate::ds::stream::StreamId;
+use crate::sys::alloc::class_bytes;
 use std::fmt;
 
 /// What deleting an entry does to references in pending lists (KEEPREF, DELREF, ACKED).
@@ -216,14 +217,18 @@ impl Stream {
         Ok(())
     }
 
-    /// Heap bytes owned, for MEMORY USAGE: blobs, index, groups and pending lists, as requested from the allocator.
-    pub fn heap_bytes(&self) -> usize {
+    /// Bytes of the blocks it owns (MEMORY USAGE): itself, index and blobs (from the mean of `samples`), groups and pending
+    /// lists.
+    pub fn mem_bytes(&self, samples: usize) -> usize {
         let groups: usize = self
             .groups
             .iter()
-            .map(|g| size_of::<Group>() + g.heap_bytes())
+            .map(|g| class_bytes(size_of::<Group>()) + g.heap_bytes())
             .sum();
-        self.log.heap_bytes() + self.groups.capacity() * size_of::<usize>() + groups
+        class_bytes(size_of::<Stream>())
+            + self.log.mem_bytes(samples)
+            + class_bytes(self.groups.capacity() * size_of::<usize>())
+            + groups
     }
 
     /// Allocations that freeing it costs: a node is one, and so is about every run of a pending list.

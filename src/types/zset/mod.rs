@@ -20,6 +20,7 @@ use crate::ds::listpack::{Listpack, entry_bytes, safe_to_add};
 use crate::ds::numtext::I64_TEXT_MAX;
 use crate::ds::rng::Rng;
 use crate::ds::sorted::{Entries, Members};
+use crate::sys::alloc::class_bytes;
 pub use range::{LexBound, LexRange, RangeError, ScoreRange, rank_window};
 
 /// Bytes a score may take in a listpack at most: "-d.ddddddddddddddddde-308" and what surrounds it.
@@ -156,6 +157,14 @@ impl ZSet {
         match self {
             ZSet::Listpack(_) => "listpack",
             ZSet::Tree(_) => "skiplist",
+        }
+    }
+
+    /// Bytes of the blocks it owns (MEMORY USAGE); members from the mean of `samples` of them.
+    pub fn mem_bytes(&self, samples: usize) -> usize {
+        match self {
+            ZSet::Listpack(p) => class_bytes(p.total_bytes()),
+            ZSet::Tree(t) => class_bytes(size_of::<Members>()) + t.mem_bytes(samples),
         }
     }
 

@@ -111,6 +111,10 @@ pub struct Heap {
     limit: usize,
     /// Rust functions called from Lua that run now: while there is one, the limit does not refuse.
     native: u32,
+    /// What `loan.rs` lends to the running script.
+    pub(super) loan: *mut c_void,
+    /// When the loading of a library is to be given up, monotonic us.
+    pub(super) deadline_us: u64,
 }
 
 impl Heap {
@@ -120,6 +124,18 @@ impl Heap {
             used: 0,
             limit,
             native: 0,
+            loan: std::ptr::null_mut(),
+            deadline_us: 0,
+        }
+    }
+
+    /// Rust code begins (true) or ends (false) to work on the state: meanwhile no allocation is refused.
+    #[inline]
+    pub fn native(&mut self, begins: bool) {
+        if begins {
+            self.native += 1;
+        } else {
+            self.native -= 1;
         }
     }
 

@@ -1,4 +1,15 @@
 //! The libraries scripts find beside Lua's own: `cjson`, `cmsgpack`, `struct`, `bit`. Safe code over [`super::lua::Lua`].
 //!
 //! Each has `pub fn install(lua: &mut Lua<'_>)`, which leaves its table on top of the stack (the engine names and protects
-//! it).
+//! it). What reads foreign bytes speaks to the trait in [`build`], so it runs without Lua in tests, fuzz targets and Miri.
+//! What a real server answers to some ten thousand calls is recorded in `tests/data/lua` and replayed by `replay`; new
+//! functions get their lines in `record.py` there.
+
+pub mod bit;
+pub mod build;
+pub mod cjson;
+pub mod cmsgpack;
+pub mod number;
+#[cfg(test)]
+mod replay;
+pub mod structs;

@@ -21,6 +21,7 @@ pub mod monitor;
 pub mod persistence;
 pub mod pubsub;
 pub mod scan;
+pub mod scripting;
 pub mod set;
 pub mod slowlog;
 pub mod sort;
@@ -58,6 +59,7 @@ pub fn all() -> Vec<&'static Command> {
         bitmap::COMMANDS,
         hyperloglog::COMMANDS,
         geo::COMMANDS,
+        scripting::COMMANDS,
     ];
     families.concat()
 }

@@ -134,6 +134,10 @@ fn shutdown(ctx: &mut Ctx<'_>) -> Outcome {
         ctx.reply().ok();
         return Ok(Flow::Done);
     }
+    // Half a script is not to be saved.
+    if ctx.server.scripts.running() && !flags.contains(ShutdownFlags::NOSAVE) {
+        return Err(crate::script::busy::refusal(ctx.server));
+    }
     if !ctx.server.shut_down(flags) {
         return Err(Error::new("ERR Errors trying to SHUTDOWN. Check logs."));
     }

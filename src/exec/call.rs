@@ -2,6 +2,7 @@
 
 use super::{Ctx, Flow, blocking, effects, propagate};
 use crate::client::{Client, ClientFlags, CommandId};
+use crate::resp::Error;
 use crate::resp::out::Mark;
 use crate::server::ServerState;
 use hdrhistogram::Histogram;
@@ -56,7 +57,9 @@ pub fn call(ctx: &mut Ctx<'_>, id: CommandId) {
         Ok(Flow::Block(on)) => block = Some(on),
         Err(e) => {
             failed = true;
-            ctx.server.errors.count(e.code());
+            if !matches!(e, Error::Counted(_)) {
+                ctx.server.errors.count(e.code());
+            }
             ctx.reply().error(&e);
         }
     }

@@ -49,7 +49,8 @@ pub fn dispatch(
     }
     // What the command sent to its own client follows its reply.
     deliver::flush_own(ctx.server, ctx.client);
-    if !ctx.server.ks.fx.ready.is_empty() {
+    // What a running script made ready is served when it has ended.
+    if !ctx.server.ks.fx.ready.is_empty() && !ctx.server.scripts.running() {
         blocking::serve_ready(ctx.server, Some(ctx.client));
     }
 }
@@ -125,7 +126,7 @@ fn cut_off_http(server: &mut Server, client: &mut Client) {
 /// Every guard in order; the first that objects wins.
 fn guards(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     type Guard = fn(&mut Ctx<'_>) -> Result<(), Error>;
-    const ORDER: &[Guard] = &[authenticated, memory, disk, subscribed, loading, observer];
+    const ORDER: &[Guard] = &[authenticated, memory, disk, subscribed, loading, busy, observer];
     if ctx.client.has(ClientFlags::MASTER | ClientFlags::FAKE) {
         // The stream of the master, the AOF and scripts were checked where they come from.
         return Ok(());
@@ -197,6 +198,14 @@ fn subscribed(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 fn loading(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     if ctx.server.state.contains(ServerState::LOADING) && !ctx.command.flags.contains(F::LOADING) {
         return Err(Error::new("LOADING Redis is loading the dataset in memory"));
+    }
+    Ok(())
+}
+
+/// A script runs for too long.
+fn busy(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    if ctx.server.state.contains(ServerState::BUSY) && !ctx.command.flags.contains(F::ALLOW_BUSY) {
+        return Err(crate::script::busy::refusal(ctx.server));
     }
     Ok(())
 }

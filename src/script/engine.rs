@@ -10,6 +10,7 @@ use super::loan;
 use super::lua::{Heap, Lua, RawState, allocate, heap_of};
 use super::{api, busy, lib, sandbox};
 use crate::client::Client;
+use crate::resp::Args;
 use crate::server::Server;
 use mlua_sys as ffi;
 use std::ffi::{CString, c_int};
@@ -189,6 +190,15 @@ impl Handle {
         unsafe { Function(ffi::luaL_ref(self.l, ffi::LUA_REGISTRYINDEX)) }
     }
 
+    /// Pushes what [`Handle::keep`] kept.
+    pub(super) fn push_kept(self, f: Function) {
+        // SAFETY: a live, native state.
+        unsafe {
+            ffi::lua_checkstack(self.l, 2);
+            ffi::lua_rawgeti_(self.l, ffi::LUA_REGISTRYINDEX, f.0);
+        }
+    }
+
     /// Sets a global to the value on top (popped).
     pub(super) fn set_global(self, lua: &mut Lua<'_>, name: &str) {
         // SAFETY: a live state; the reference holds the globals' table.
@@ -250,11 +260,12 @@ impl Handle {
         f: Function,
         server: &mut Server,
         client: &mut Client,
+        args: Args<'_>,
         push: impl FnOnce(&mut Lua<'_>) -> usize,
     ) -> Ended {
         let nargs = self.prepare(f, push);
         // SAFETY: the heap is the state's; `call` touches the server through the loan only.
-        unsafe { loan::lend(self.heap, server, client, || self.call(nargs)) }
+        unsafe { loan::lend(self.heap, server, client, args, || self.call(nargs)) }
     }
 
     /// Runs a function that loads a library: without a server, until `deadline_us` (monotonic).
@@ -315,7 +326,7 @@ unsafe extern "C-unwind" fn hook(l: *mut RawState, _ar: *mut ffi::lua_Debug) {
         let heap = heap_of(l);
         (*heap).native(true);
         let verdict = match loan::borrow_raw(l, PhantomData) {
-            Some((server, _)) => busy::look(server),
+            Some((server, _, args)) => busy::look(server, args),
             None => busy::look_at_load((*heap).deadline_us),
         };
         if let Some(text) = verdict {

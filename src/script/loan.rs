@@ -12,15 +12,17 @@
 
 use super::lua::{Heap, Lua, RawState, heap_of};
 use crate::client::Client;
+use crate::resp::Args;
 use crate::server::Server;
 use std::ffi::c_void;
 use std::marker::PhantomData;
 use std::ptr::null_mut;
 
 /// What is lent to a running script.
-struct Loan {
+struct Loan<'a> {
     server: *mut Server,
     client: *mut Client,
+    args: Args<'a>,
 }
 
 /// Lends the server and the client to a state while `run` runs it.
@@ -31,9 +33,14 @@ pub unsafe fn lend<R>(
     heap: *mut Heap,
     server: &mut Server,
     client: &mut Client,
+    args: Args<'_>,
     run: impl FnOnce() -> R,
 ) -> R {
-    let mut loan = Loan { server, client };
+    let mut loan = Loan {
+        server,
+        client,
+        args,
+    };
     // SAFETY: `heap` is live; the pointer is cleared before `loan` goes away, also when `run` panics.
     unsafe {
         (*heap).loan = (&raw mut loan).cast();
@@ -55,7 +62,7 @@ impl Drop for End {
 /// The server and the client of the running script; None when no script runs (a library is being loaded).
 pub fn borrow<'a>(lua: &'a mut Lua<'_>) -> Option<(&'a mut Server, &'a mut Client)> {
     // SAFETY: Lua faces are made for states whose allocator is ours.
-    unsafe { borrow_raw(lua.raw(), PhantomData) }
+    unsafe { borrow_raw(lua.raw(), PhantomData).map(|(server, client, _)| (server, client)) }
 }
 
 /// As [`borrow`], for hooks.
@@ -65,14 +72,14 @@ pub fn borrow<'a>(lua: &'a mut Lua<'_>) -> Option<(&'a mut Server, &'a mut Clien
 pub unsafe fn borrow_raw<'a>(
     l: *mut RawState,
     _life: PhantomData<&'a mut ()>,
-) -> Option<(&'a mut Server, &'a mut Client)> {
+) -> Option<(&'a mut Server, &'a mut Client, Args<'a>)> {
     // SAFETY: a loan is there only while `lend` runs, whose references are dormant meanwhile; functions called from Lua do
     // not nest, so nobody else holds what is made here.
     unsafe {
-        let loan = (*heap_of(l)).loan.cast::<Loan>();
+        let loan = (*heap_of(l)).loan.cast::<Loan<'a>>();
         if loan.is_null() {
             return None;
         }
-        Some((&mut *(*loan).server, &mut *(*loan).client))
+        Some((&mut *(*loan).server, &mut *(*loan).client, (*loan).args))
     }
 }

@@ -149,7 +149,7 @@ impl Heap {
 ///
 /// # Safety
 /// To be called by Lua only, with a `Heap` that outlives the state and that nobody borrows meanwhile.
-pub unsafe extern "C-unwind" fn allocate(
+pub unsafe extern "C" fn allocate(
     ud: *mut c_void,
     ptr: *mut c_void,
     osize: usize,
@@ -504,6 +504,32 @@ impl<'c> Lua<'c> {
         assert!(i > self.nargs, "arguments must stay on the Lua stack");
         // SAFETY: a checked index.
         unsafe { ffi::lua_insert(self.l, i) }
+    }
+
+    /// Moves the top (popped) into slot `i`, which lies above the arguments.
+    pub fn replace(&mut self, i: c_int) {
+        self.owned(1);
+        let i = self.absolute(self.at(i));
+        assert!(i > self.nargs, "arguments must stay on the Lua stack");
+        // SAFETY: a checked index.
+        unsafe { ffi::lua_replace(self.l, i) }
+    }
+
+    /// The string in a slot, or a number's text (from a copy: the slot stays a number).
+    pub fn text(&mut self, i: c_int) -> Option<Vec<u8>> {
+        match self.kind(i) {
+            Kind::Number => self.number(i).map(|n| Self::number_text(n).into_bytes()),
+            _ => self.bytes(i).map(<[u8]>::to_vec),
+        }
+    }
+
+    /// The same stack, whose present values all count as arguments.
+    pub fn again(&self) -> Lua<'c> {
+        Lua {
+            l: self.l,
+            nargs: self.top() as c_int,
+            call: PhantomData,
+        }
     }
 
     // ---- tables, without metamethods ----

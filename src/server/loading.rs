@@ -120,13 +120,23 @@ impl Server {
             loaded.keys,
             loaded.expired
         );
-        if !loaded.functions.is_empty() {
-            log::warn!(
-                "{} function libraries of the RDB file are kept for the next save, but cannot be called yet",
-                loaded.functions.len()
-            );
-        }
         self.persist.functions = loaded.functions;
+        crate::script::libraries::adopt(self);
+    }
+
+    /// One turn of the event loop while a script runs for long. Nothing else happens meanwhile: keys do not expire, and who waits
+    /// for keys or for time goes on when the script has ended.
+    pub fn serve_while_script_runs(&mut self, scratch: &mut Scratch) {
+        let mut batch = Vec::new();
+        if let Err(e) = self.poller.wait(Some(Duration::ZERO), &mut batch) {
+            log::error!("Waiting for events failed: {e}");
+            return;
+        }
+        self.clock.resync();
+        self.serve(&batch, scratch);
+        shutdown::on_signal(self);
+        self.write_pending();
+        self.close_marked();
     }
 
     /// One turn of the event loop in the middle of long work: serves what is ready without waiting.

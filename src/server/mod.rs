@@ -135,6 +135,8 @@ pub struct Server {
     pub eviction: eviction::Eviction,
     /// The process and its machine.
     pub host: host::Host,
+    /// Lua.
+    pub scripts: crate::script::Scripts,
     /// Ticks of cron so far.
     pub cron_loops: u64,
 }
@@ -169,6 +171,8 @@ pub struct DebugSwitches {
     pub cron_paused: bool,
     /// RESTORE does not look at the checksum.
     pub skip_checksum: bool,
+    /// Scripts may run commands they normally may not.
+    pub scripts_unrestricted: bool,
 }
 
 impl Server {

@@ -268,6 +268,7 @@ impl Server {
             shutdown: shutdown::Shutdown::default(),
             expiry: expiry::Expiry::default(),
             eviction: eviction::Eviction::default(),
+            scripts: crate::script::Scripts::new(),
             cron_loops: 0,
             host: Host::default(),
             debug: DebugSwitches::default(),

@@ -19,6 +19,12 @@ pub(super) fn set_active_expire(ctx: &mut Ctx<'_>) -> Outcome {
     done(ctx)
 }
 
+/// DEBUG SET-DISABLE-DENY-SCRIPTS: scripts may run commands they normally may not.
+pub(super) fn unrestricted_scripts(ctx: &mut Ctx<'_>) -> Outcome {
+    ctx.server.debug.scripts_unrestricted = number(ctx) != 0;
+    done(ctx)
+}
+
 /// RESTORE takes payloads whose checksum is wrong: what damaged payloads do beyond that can be tested then.
 pub(super) fn skip_checksum(ctx: &mut Ctx<'_>) -> Outcome {
     ctx.server.debug.skip_checksum = number(ctx) != 0;

@@ -1,0 +1,1 @@
+//! Scripts as redis-8.2.3 answers them.

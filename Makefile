@@ -53,8 +53,8 @@ check: ## format, lints, types
 fmt: ## formats the source
 	$(CARGO) fmt
 
-bench: build ## criterion benches, where there are any, then the server under redis-benchmark
-	tests/bench $(SERVER)
+bench: build ## CPU per request of commands and patterns beside the servers in PATH (tests/bench/run --help)
+	tests/bench/run
 
 install: build ## PREFIX=/usr/local DESTDIR=
 	install -d "$(BINDIR)" "$(CONFDIR)"

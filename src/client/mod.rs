@@ -2,13 +2,16 @@
 pub mod blocked;
 pub mod line;
 pub mod memory;
+pub mod replica;
 pub mod table;
 
 pub use crate::keyspace::effects::ClientRef;
 pub use crate::pubsub::Subscriptions;
 pub use blocked::Blocked;
+pub use replica::ReplicaState;
 pub use table::Clients;
 
+use crate::acl::UserId;
 use crate::net::{Conn, PeerName};
 use crate::resp::parse::Parser;
 use crate::resp::{OutBuf, OwnedArgs, Protocol, Reply};
@@ -74,6 +77,8 @@ bitflags! {
         const READONLY = 1 << 26;
         /// ASKING was given.
         const ASKING = 1 << 27;
+        /// Its user may not do everything: permissions are asked before each command.
+        const RESTRICTED = 1 << 28;
     }
 }
 
@@ -175,8 +180,10 @@ pub struct Client {
     pub name: Option<Box<[u8]>>,
     /// CLIENT SETINFO LIB-NAME and LIB-VER.
     pub lib: [Option<Box<[u8]>>; 2],
-    /// The user it is authenticated as.
+    /// The name of the user it is logged in as; None is the default user.
     pub user: Option<Box<[u8]>>,
+    /// That user. `server::auth` sets both, and `RESTRICTED`.
+    pub user_id: UserId,
     /// When it connected, Unix seconds.
     pub created_s: i64,
     /// When it last sent something, Unix seconds.
@@ -197,6 +204,8 @@ pub struct Client {
     pub blocked: Option<Box<Blocked>>,
     /// Pub/sub.
     pub subs: Option<Box<Subscriptions>>,
+    /// What is known of it as a replica of ours: set with the first REPLCONF, SYNC or PSYNC.
+    pub replica: Option<Box<ReplicaState>>,
     /// Memory last accounted for it (maxmemory-clients), bytes.
     pub accounted_mem: usize,
 }
@@ -220,6 +229,7 @@ impl Client {
             name: None,
             lib: [None, None],
             user: None,
+            user_id: UserId::DEFAULT,
             created_s: now_s,
             last_interaction_s: now_s,
             soft_limit_since_s: 0,
@@ -230,6 +240,7 @@ impl Client {
             multi: None,
             blocked: None,
             subs: None,
+            replica: None,
             accounted_mem: 0,
         }
     }
@@ -261,6 +272,11 @@ impl Client {
     /// Subscriptions, made on first use.
     pub fn subs_mut(&mut self) -> &mut Subscriptions {
         self.subs.get_or_insert_default()
+    }
+
+    /// Its state as a replica, made on first use.
+    pub fn replica_mut(&mut self) -> &mut ReplicaState {
+        self.replica.get_or_insert_default()
     }
 
     /// The peer's address.

@@ -1,8 +1,8 @@
 //! CONFIG: reading, changing and saving the settings. What a directive is and what it accepts is told by its row in the
 //! config room; what a change does is in `server::apply`.
 
-use crate::client::{Client, ClientFlags};
-use crate::config::{self, EnableProtected, OwnedLines, SetRights, Text};
+use crate::client::Client;
+use crate::config::{self, EnableProtected, OwnedLines, SetRights};
 use crate::exec::command::{Command, Group, flags};
 use crate::exec::{Ctx, Flow, Outcome};
 use crate::resp::Error;
@@ -84,9 +84,9 @@ fn config_set(ctx: &mut Ctx<'_>) -> Outcome {
     let refused = |e: config::SetError| Error::text(e.to_string());
     let prepared = config::prepare_set(&ctx.server.config, &pairs, rights).map_err(refused)?;
     ctx.server.change_settings(prepared).map_err(refused)?;
-    if ctx.server.config.requirepass.is_empty() {
-        ctx.client.flags.remove(ClientFlags::UNAUTHENTICATED);
-    }
+    // The client of this command was out of the table when the hooks ran.
+    let user = ctx.client.user_id;
+    ctx.server.user_changed(Some(&mut *ctx.client), user, None);
     ctx.reply().ok();
     Ok(Flow::Done)
 }
@@ -147,10 +147,8 @@ pub fn rewrite(server: &Server, force_all: bool) -> Result<(), Error> {
             "ERR The server is running without a config file",
         ));
     };
-    // Until users are a room of their own, their lines go back as they came.
-    let users = server.config.user.iter();
     let owned = OwnedLines {
-        users: Some(users.map(|words| join(words)).collect()),
+        users: server.user_lines(),
         sentinel: None,
         force_all,
     };
@@ -165,14 +163,6 @@ pub fn rewrite(server: &Server, force_all: bool) -> Result<(), Error> {
             Err(Error::text(format!("ERR Rewriting config file: {why}")))
         }
     }
-}
-
-fn join(words: &[Text]) -> Vec<u8> {
-    words
-        .iter()
-        .map(Text::as_bytes)
-        .collect::<Vec<_>>()
-        .join(&b' ')
 }
 
 /// The row of CONFIG HELP.

@@ -1,6 +1,7 @@
 //! The connection itself: PING, ECHO, SELECT, QUIT, and who is at its other end: AUTH, HELLO, RESET.
 
 use super::client::control::set_name;
+use crate::acl::users::DEFAULT_USER;
 use crate::client::Client;
 use crate::client::ClientFlags;
 use crate::commands::pubsub::unsubscribe_all;
@@ -8,7 +9,6 @@ use crate::ds::numtext::parse_i64;
 use crate::exec::command::{Command, Group, acl, flags};
 use crate::exec::{Ctx, Flow, Outcome, multi};
 use crate::resp::{Error, Protocol};
-use crate::server::auth::DEFAULT_USER;
 use crate::server::{Server, ServerState};
 use crate::server::{monitor, tracked};
 
@@ -138,12 +138,13 @@ fn auth(ctx: &mut Ctx<'_>) -> Outcome {
         3 => (ctx.arg(1), ctx.arg(2)),
         _ => return Err(Error::Syntax),
     };
-    if ctx.args.len() == 2 && !ctx.server.asks_for_password() {
+    if ctx.args.len() == 2 && ctx.server.has_no_password() {
         return Err(Error::new(
             "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
         ));
     }
-    ctx.server.log_in(ctx.client, user, password)?;
+    let word = ctx.arg(0);
+    ctx.server.log_in(ctx.client, user, password, word)?;
     ctx.reply().ok();
     Ok(Flow::Done)
 }
@@ -181,7 +182,8 @@ fn hello(ctx: &mut Ctx<'_>) -> Outcome {
         let left = ctx.args.len() - i - 1;
         if ctx.is(i, "auth") && left >= 2 {
             let (user, password) = (ctx.arg(i + 1), ctx.arg(i + 2));
-            ctx.server.log_in(ctx.client, user, password)?;
+            let word = ctx.arg(0);
+            ctx.server.log_in(ctx.client, user, password, word)?;
             i += 3;
         } else if ctx.is(i, "setname") && left >= 1 {
             name = Some(ctx.arg(i + 1));

@@ -1,4 +1,5 @@
 //! Commands, a file or folder per family: each command is one function, one static row beside it, and its tests.
+pub mod acl;
 pub mod bitmap;
 pub mod client;
 pub mod client_tracking;
@@ -60,6 +61,7 @@ pub fn all() -> Vec<&'static Command> {
         hyperloglog::COMMANDS,
         geo::COMMANDS,
         scripting::COMMANDS,
+        acl::COMMANDS,
     ];
     families.concat()
 }

@@ -6,13 +6,15 @@
 //!
 //! Compat: with BY, ALPHA and LIMIT the order among equal weights is upstream's partial quicksort's; ours is that of the value.
 
+use crate::acl::KeyNeed;
 use crate::client::ClientFlags;
 use crate::commands::list::limits;
 use crate::config::values::NotifyFlags as N;
 use crate::ds::listpack;
 use crate::ds::quicklist::End;
+use crate::exec::acl::may_use_every_key;
 use crate::exec::command::{Command, KeySpec, acl, flags};
-use crate::exec::{Ctx, Flow, Outcome, key_funcs};
+use crate::exec::{CommandId, Ctx, Flow, Outcome, key_funcs};
 use crate::keyspace::{DbView, Entry, Key, StrRef, Type};
 use crate::resp::Error;
 use crate::sys::process::collate;
@@ -196,6 +198,22 @@ struct Request<'a> {
     store: Option<&'a [u8]>,
 }
 
+/// BY and GET reach keys that permissions cannot be asked for one by one.
+fn may_read_every_key(ctx: &Ctx<'_>) -> bool {
+    if !ctx.client.has(ClientFlags::RESTRICTED) {
+        return true;
+    }
+    let acl = &ctx.server.acl;
+    let (user, id) = (
+        acl.users.get(ctx.client.user_id),
+        acl.commands.find(ctx.command.name.as_bytes()),
+    );
+    match (user, id) {
+        (Some(user), Some(id)) => may_use_every_key(user, CommandId(id), ctx.args, KeyNeed::READ),
+        _ => false,
+    }
+}
+
 fn parse<'a>(ctx: &Ctx<'a>, stores: bool) -> Result<Request<'a>, Error> {
     let mut r = Request::default();
     let mut i = 2;
@@ -215,11 +233,21 @@ fn parse<'a>(ctx: &Ctx<'a>, stores: bool) -> Result<Request<'a>, Error> {
             i += 1;
         } else if ctx.is(i, "BY") && more >= 1 {
             let pattern = ctx.arg(i + 1);
+            if pattern.contains(&b'*') && !may_read_every_key(ctx) {
+                return Err(Error::new(
+                    "ERR BY option of SORT denied due to insufficient ACL permissions.",
+                ));
+            }
             // Once unsorted it stays so, whatever other BY follows.
             r.unsorted |= !pattern.contains(&b'*');
             r.by = Some(Pattern::parse(pattern));
             i += 1;
         } else if ctx.is(i, "GET") && more >= 1 {
+            if !may_read_every_key(ctx) {
+                return Err(Error::new(
+                    "ERR GET option of SORT denied due to insufficient ACL permissions.",
+                ));
+            }
             r.gets.push(Pattern::parse(ctx.arg(i + 1)));
             i += 1;
         } else {

@@ -173,7 +173,21 @@ impl Loader {
                     .rename_command
                     .push((Text::from(*from), Text::from(*to)));
             }
-            [_, ..] if is("user") => self.config.user.push(texts()),
+            [name, ..] if is("user") => {
+                // Rules are checked when there are commands to check them against.
+                if self
+                    .config
+                    .user
+                    .iter()
+                    .any(|words| words[0].as_bytes() == *name)
+                {
+                    let name = String::from_utf8_lossy(name);
+                    return Err(Reason::Os(format!(
+                        "Error in user declaration '{name}': Duplicate user found. A user can only be defined once in config files"
+                    )));
+                }
+                self.config.user.push(texts());
+            }
             [_, ..] if is("loadmodule") => return Err(Reason::NoModules),
             // What `--sentinel` on the command line leaves behind.
             [] if is("sentinel") && self.sentinel => {}

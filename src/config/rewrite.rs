@@ -157,18 +157,23 @@ fn rewritable_name(text: &[u8]) -> Option<String> {
     owned.map(str::to_string)
 }
 
-/// Replaces the file at `path`; it keeps its mode, and a symbolic link keeps pointing to it.
-fn replace_file(path: &Path, text: &[u8]) -> io::Result<()> {
+/// Replaces the file at `path` as a whole or not at all; it keeps its mode (a new one is 0644 under the umask), and a symbolic
+/// link keeps pointing to it.
+pub fn replace_file(path: &Path, text: &[u8]) -> io::Result<()> {
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
     let dir = match path.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir.to_path_buf(),
         _ => PathBuf::from("."),
     };
-    let mode = fs::metadata(&path).map_or(0o644, |m| m.permissions().mode() & 0o7777);
-    let (temp, mut file) = create_temp(&path)?;
+    let mode = fs::metadata(&path).map(|m| m.permissions().mode() & 0o7777);
+    // Nobody shall read a secret file while it is being written.
+    let (temp, mut file) = create_temp(&path, if mode.is_ok() { 0o600 } else { 0o644 })?;
     let written = file
         .write_all(text)
-        .and_then(|()| file.set_permissions(fs::Permissions::from_mode(mode)))
+        .and_then(|()| match mode {
+            Ok(mode) => file.set_permissions(fs::Permissions::from_mode(mode)),
+            Err(_) => Ok(()),
+        })
         .and_then(|()| file.sync_all())
         .and_then(|()| fs::rename(&temp, &path));
     if let Err(error) = written {
@@ -180,7 +185,7 @@ fn replace_file(path: &Path, text: &[u8]) -> io::Result<()> {
 }
 
 /// A new file beside `path`, of a name no other has.
-fn create_temp(path: &Path) -> io::Result<(PathBuf, File)> {
+fn create_temp(path: &Path, mode: u32) -> io::Result<(PathBuf, File)> {
     let stem = path.file_name().unwrap_or_default().as_bytes();
     let mut attempt = 0u32;
     loop {
@@ -193,7 +198,7 @@ fn create_temp(path: &Path) -> io::Result<(PathBuf, File)> {
         match OpenOptions::new()
             .write(true)
             .create_new(true)
-            .mode(0o600)
+            .mode(mode)
             .open(&temp)
         {
             Ok(file) => return Ok((temp, file)),

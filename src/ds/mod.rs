@@ -8,6 +8,7 @@ pub mod dtoa;
 pub mod geohash;
 pub mod glob;
 pub mod hash;
+pub mod history;
 pub mod hll;
 pub mod intset;
 #[allow(unsafe_code)]

@@ -4,7 +4,7 @@
 
 use super::command::{Command, CommandFlags as F};
 use super::ctx::Ctx;
-use super::{blocking, call, multi, pause};
+use super::{acl, blocking, call, multi, pause};
 use crate::client::{Client, ClientFlags, CommandId};
 use crate::resp::{Args, Error};
 use crate::server::{Server, ServerState, deliver};
@@ -44,6 +44,10 @@ pub fn dispatch(
     };
     if special {
         slow_path(&mut ctx, id);
+    } else if ctx.client.has(ClientFlags::RESTRICTED)
+        && let Err(e) = acl::guard(&mut ctx, id)
+    {
+        reject(ctx.server, ctx.client, Some(id), &e);
     } else {
         call::call(&mut ctx, id);
     }
@@ -57,7 +61,7 @@ pub fn dispatch(
 
 #[cold]
 fn slow_path(ctx: &mut Ctx<'_>, id: CommandId) {
-    if let Err(e) = guards(ctx) {
+    if let Err(e) = guards(ctx, id) {
         let (server, client) = (&mut *ctx.server, &mut *ctx.client);
         return reject(server, client, Some(id), &e);
     }
@@ -124,12 +128,16 @@ fn cut_off_http(server: &mut Server, client: &mut Client) {
 }
 
 /// Every guard in order; the first that objects wins.
-fn guards(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+fn guards(ctx: &mut Ctx<'_>, id: CommandId) -> Result<(), Error> {
     type Guard = fn(&mut Ctx<'_>) -> Result<(), Error>;
-    const ORDER: &[Guard] = &[authenticated, memory, disk, subscribed, loading, busy, observer];
+    const ORDER: &[Guard] = &[memory, disk, subscribed, loading, busy, observer];
     if ctx.client.has(ClientFlags::MASTER | ClientFlags::FAKE) {
         // The stream of the master, the AOF and scripts were checked where they come from.
         return Ok(());
+    }
+    authenticated(ctx)?;
+    if ctx.client.has(ClientFlags::RESTRICTED) {
+        acl::guard(ctx, id)?;
     }
     ORDER.iter().try_for_each(|g| g(ctx))
 }

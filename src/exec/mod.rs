@@ -1,7 +1,9 @@
 //! How a command runs: its static row, the registry of rows, the context it runs in, the guards before it and the fixed
 //! sequence of steps around it.
 //!
+//! `acl` is the one place that asks for permissions.
 //! `dispatch` is the door: guards, then queueing by MULTI or `call`. `call` runs the function and acts on what it left behind.
+pub mod acl;
 pub mod args_grammar;
 pub mod blocking;
 pub mod call;
@@ -17,6 +19,8 @@ pub mod propagate;
 pub mod registry;
 
 pub use ctx::Ctx;
+
+pub use crate::client::CommandId;
 
 use crate::client::blocked::{BlockKind, OnTimeout, WaitFor};
 use crate::resp::{Error, OwnedArgs};

@@ -5,7 +5,8 @@
 //! once, through `effects`; keys that expire without anybody touching them are looked at by EXEC ([`watched_expired`]).
 
 use super::command::CommandFlags as F;
-use super::{Ctx, call, propagate};
+use super::{Ctx, acl, call, propagate};
+use crate::acl::LogContext;
 use crate::client::{Client, ClientFlags, CommandId, Queued};
 use crate::keyspace::effects::Listening;
 use crate::keyspace::waiting::Presence;
@@ -87,6 +88,25 @@ pub fn run_queue(ctx: &mut Ctx<'_>) {
             command,
             first_hash: None,
         };
+        // Rules may have changed since, also by a command of this queue.
+        if inner.client.has(ClientFlags::RESTRICTED)
+            && let Err(denied) =
+                acl::check(inner.server, inner.client.user_id, q.command, &inner.args)
+        {
+            acl::note(
+                inner.server,
+                inner.client,
+                LogContext::Multi,
+                denied,
+                command,
+                inner.args,
+            );
+            let e = denied.error_at_exec();
+            inner.server.errors.count(e.code());
+            inner.server.command_stats[q.command.index()].rejected += 1;
+            inner.reply().error(&e);
+            continue;
+        }
         call::call(&mut inner, q.command);
     }
     // The unit says it all; EXEC itself is not propagated.

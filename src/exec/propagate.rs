@@ -9,11 +9,11 @@
 //! branch.
 //!
 //! Extending: a listener is called in [`feed`], once per command, in order. It keeps track of the selected database itself:
-//! `None` stands for MULTI and EXEC, which need none.
+//! `None` stands for EXEC, which needs none.
 
 use super::Ctx;
 use crate::resp::{Args, OwnedArgs};
-use crate::server::Server;
+use crate::server::{Server, ServerState};
 
 /// The unit that is being collected.
 #[derive(Debug, Default)]
@@ -145,7 +145,9 @@ fn send(server: &mut Server) {
     let unit = std::mem::take(&mut server.propagation.unit);
     let wrapped = unit.len() > 1;
     if wrapped {
-        feed(server, None, OwnedArgs::from_iter([b"MULTI"]).view());
+        // The first SELECT stands before MULTI, as upstream has it.
+        let first = unit.first().map(|(db, _)| *db);
+        feed(server, first, OwnedArgs::from_iter([b"MULTI"]).view());
     }
     let withheld = std::mem::take(&mut server.propagation.withheld);
     for (i, (db, command)) in unit.iter().enumerate() {
@@ -159,8 +161,18 @@ fn send(server: &mut Server) {
     }
 }
 
-/// Hands one command to everybody who listens. `db` is None for the MULTI and EXEC around a unit.
+/// Tells the keyspace whether anybody listens. To be called whenever a listener comes or goes.
+pub fn refresh_listening(server: &mut Server) {
+    let replicates = server.repl.backlog.is_some();
+    server.ks.fx.propagating = replicates || server.propagation.tap.is_some();
+}
+
+/// Hands one command to everybody who listens. `db` is None for the EXEC around a unit.
 fn feed(server: &mut Server, db: Option<u32>, args: Args<'_>) {
+    // A replica's stream is its master's; what its own clients write stays here.
+    if !server.state.contains(ServerState::REPLICA) {
+        server.repl.feed(db, args);
+    }
     if let Some(tap) = &mut server.propagation.tap {
         tap.push((db, OwnedArgs::copy_of(args)));
     }

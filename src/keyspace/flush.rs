@@ -14,11 +14,12 @@ impl Keyspace {
         let db = &mut self.dbs[db as usize];
         let old = db.keys.take();
         db.avg_ttl_ms = 0;
-        db.expires.clear();
+        let expires = std::mem::take(&mut db.expires);
         db.fields.clear();
         let removed = old.len();
         if in_background {
             self.lazy.free(Garbage::Table(old));
+            self.lazy.free(Garbage::Other(Box::new(expires), 0));
         }
         if self.fx.listening.contains(Listening::TRACKING) {
             self.fx.invalid.push(None);

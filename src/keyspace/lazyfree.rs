@@ -23,6 +23,10 @@ pub enum Garbage {
 /// A value with more allocations than this is worth another thread.
 pub const LAZYFREE_THRESHOLD: usize = 64;
 
+/// A value with more allocations than this goes to the other thread even where the settings leave the freeing to the loop:
+/// it would stop everybody for a millisecond and more. What is propagated (DEL or UNLINK) follows the settings all the same.
+pub const STALL_THRESHOLD: usize = 16 * 1024;
+
 /// The door to the thread.
 #[derive(Clone)]
 pub struct LazyFree {

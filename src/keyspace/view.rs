@@ -4,7 +4,7 @@ use super::db::{Db, Keyspace, KeyspaceStats};
 use super::effects::{Effects, Listening};
 use super::entry::{Entry, NewStr, StrRef, ValueMut, ValueRef};
 use super::events::Event;
-use super::lazyfree::{Garbage, LAZYFREE_THRESHOLD, LazyFree};
+use super::lazyfree::{Garbage, LAZYFREE_THRESHOLD, LazyFree, STALL_THRESHOLD};
 use super::lru;
 use super::value::{Type, Value};
 use crate::config::Config;
@@ -594,7 +594,12 @@ impl<'a> DbView<'a> {
 
 /// Frees an entry here, or in the background when it is big enough to matter.
 pub fn free(lazy: &LazyFree, entry: Entry, in_background: bool) {
-    if in_background && entry.free_effort() > LAZYFREE_THRESHOLD {
+    let worth_it = if in_background {
+        LAZYFREE_THRESHOLD
+    } else {
+        STALL_THRESHOLD
+    };
+    if entry.free_effort() > worth_it {
         lazy.free(Garbage::Entry(entry));
     }
 }

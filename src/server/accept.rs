@@ -55,9 +55,7 @@ impl Server {
         if matches!(client.conn, Conn::Unix(_)) {
             client.flags.insert(ClientFlags::UNIX);
         }
-        if !self.config.requirepass.is_empty() {
-            client.flags.insert(ClientFlags::UNAUTHENTICATED);
-        }
+        self.log_out(&mut client);
         let h = self.clients.insert(client);
         let token = Token::Client {
             slot: h.slot,
@@ -73,7 +71,7 @@ impl Server {
 
     /// Without a password and with `protected-mode`, only this machine may connect.
     fn protected_mode_refuses(&self, conn: &Conn) -> bool {
-        self.config.protected_mode && self.config.requirepass.is_empty() && !conn.peer().is_local()
+        self.config.protected_mode && self.has_no_password() && !conn.peer().is_local()
     }
 }
 

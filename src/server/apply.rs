@@ -5,7 +5,6 @@
 
 use super::host::{self, OomRole};
 use super::{Server, logging};
-use crate::client::ClientFlags;
 use crate::config::{Apply, Config, Prepared, Reason, SetError};
 use crate::net::Listener;
 use crate::sys::{alloc, process};
@@ -57,7 +56,7 @@ impl Server {
             Apply::AppendOnly => self.switch_append_only(),
             Apply::Dir => self.change_directory(before),
             Apply::RequirePass => {
-                self.password_changed();
+                self.set_default_password(None);
                 Ok(())
             }
             Apply::Locale => {
@@ -78,6 +77,7 @@ impl Server {
             }
             Apply::Trim => {
                 self.slowlog.trim(self.config.slowlog_max_len as usize);
+                self.acl.log.trim(self.config.acllog_max_len as usize);
                 Ok(())
             }
             Apply::LatencyTracking => {
@@ -176,15 +176,6 @@ impl Server {
             .map_err(|e| Reason::Os(host::os_text(&e)))
     }
 
-    /// Without a password everybody is in; a new one asks only those who come later.
-    fn password_changed(&mut self) {
-        if self.config.requirepass.is_empty() {
-            for c in self.clients.iter_mut() {
-                c.flags.remove(ClientFlags::UNAUTHENTICATED);
-            }
-        }
-    }
-
     fn write_oom_score(&mut self) -> Result<(), Reason> {
         if self.host.oom.write(&self.config, OomRole::Master) {
             return Ok(());
@@ -207,6 +198,7 @@ impl Server {
         self.ks.stats = Default::default();
         self.ks.lazy.reset_freed();
         self.errors.clear();
+        self.acl.log.denied = Default::default();
         self.command_stats.fill_with(Default::default);
     }
 }

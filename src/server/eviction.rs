@@ -72,9 +72,15 @@ impl Server {
             self.eviction.pool.clear();
         }
         let deadline = start.saturating_add(time_limit_ns(self.config.maxmemory_eviction_tenacity));
+        let pending = self.ks.lazy.pending();
         loop {
             let found = (0..BATCH).all(|_| self.counted_memory() <= limit || self.evict_one());
             propagate::flush_deletions(self);
+            if !self.config.lazyfree_lazy_eviction && self.ks.lazy.pending() > pending {
+                // A value too big for the loop went to the other thread: what it held is as good as free.
+                self.eviction.unfinished = true;
+                break true;
+            }
             if self.counted_memory() <= limit {
                 self.note_below_limit();
                 break true;

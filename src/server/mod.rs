@@ -3,6 +3,7 @@
 //! Commands reach it through `exec::Ctx`. It has no business methods; what it does as a whole (accept, free memory, shut down)
 //! lives in the files of this folder.
 pub mod accept;
+pub mod acl;
 pub mod apply;
 pub mod auth;
 pub mod client_eviction;
@@ -20,6 +21,7 @@ pub mod memory_report;
 pub mod monitor;
 pub mod output;
 pub mod publish;
+pub mod redact;
 pub mod saving;
 pub mod shutdown;
 pub mod slowlog;
@@ -27,6 +29,7 @@ pub mod startup;
 pub mod stats;
 pub mod tracked;
 
+use crate::acl::Acl;
 use crate::client::memory::ClientMemory;
 use crate::client::{ClientRef, Clients};
 use crate::config::Config;
@@ -37,6 +40,7 @@ use crate::keyspace::{ExpiredKeys, Keyspace};
 use crate::net::{Listener, Poller};
 use crate::persist::Persist;
 use crate::pubsub::PubSub;
+use crate::repl::Replication;
 use crate::resp::Error;
 use crate::sys::alloc::Counters;
 use crate::tracking::Tracking;
@@ -62,8 +66,6 @@ bitflags! {
         const PAUSED = 32;
         /// Somebody runs MONITOR.
         const MONITORED = 64;
-        /// Users other than the unrestricted default one exist.
-        const ACL = 128;
     }
 }
 
@@ -83,6 +85,8 @@ pub struct Server {
     pub clients: Clients,
     /// What each of them holds, when `maxmemory-clients` asks for it.
     pub client_memory: ClientMemory,
+    /// Users, what they may do, what was denied.
+    pub acl: Acl,
     /// Who listens to which channel.
     pub pubsub: PubSub,
     /// Who caches which key.
@@ -111,6 +115,8 @@ pub struct Server {
     pub pause: crate::exec::pause::Pause,
     /// What goes to the AOF and the replicas.
     pub propagation: crate::exec::propagate::Propagation,
+    /// The history of writes, and who follows it.
+    pub repl: Replication,
     /// Counters for INFO.
     pub stats: stats::ServerStats,
     /// Per command, by id.

@@ -3,15 +3,11 @@
 //! A command is shown when it has run (EXEC therefore after the commands it ran), with its secrets masked. What administrates the
 //! server is not shown, nor what a row excludes; a script shows itself before it runs ([`feed`]), so that its commands follow it.
 
-use super::{Server, ServerState};
+use super::{Server, ServerState, redact};
 use crate::client::{Client, ClientFlags};
 use crate::config::parse::quote;
 use crate::exec::Ctx;
 use crate::exec::command::CommandFlags;
-use crate::resp::Args;
-
-/// What a secret argument is shown as.
-const MASK: &[u8] = b"\"(redacted)\"";
 
 /// Shows the command of `ctx`, unless its row forbids it.
 #[cold]
@@ -38,11 +34,11 @@ pub fn feed(ctx: &mut Ctx<'_>) {
     let db = ctx.client.db;
     let (s, us) = (now_us.div_euclid(1_000_000), now_us.rem_euclid(1_000_000));
     let mut line = format!("+{s}.{us:06} [{db} {from}]").into_bytes();
-    let secrets = secrets(ctx.command.name, ctx.args);
+    let secrets = redact::secrets(ctx.command.name, ctx.args);
     for (i, arg) in ctx.args.iter().enumerate() {
         line.push(b' ');
         if secrets.contains(&i) {
-            line.extend_from_slice(MASK);
+            line.extend_from_slice(&quote(redact::MASK));
         } else {
             line.extend_from_slice(&quote(arg));
         }
@@ -52,22 +48,6 @@ pub fn feed(ctx: &mut Ctx<'_>) {
     let mut door = ctx.server.door();
     for h in to {
         door.deliver(h, |r| r.raw(&line));
-    }
-}
-
-/// Positions of the arguments that nobody may see.
-pub fn secrets(command: &str, args: Args<'_>) -> Vec<usize> {
-    let after_word = |word: &str, n: usize| {
-        let at = (1..args.len()).find(|i| args.at(*i).eq_ignore_ascii_case(word.as_bytes()));
-        at.map_or(Vec::new(), |at| {
-            (at + 1..(at + 1 + n).min(args.len())).collect()
-        })
-    };
-    match command {
-        "auth" => (1..args.len()).collect(),
-        "hello" => after_word("auth", 2),
-        "migrate" => [after_word("auth", 1), after_word("auth2", 2)].concat(),
-        _ => Vec::new(),
     }
 }
 
@@ -90,27 +70,5 @@ pub fn stop(server: &mut Server, client: &mut Client) {
         server
             .state
             .set(ServerState::MONITORED, !server.monitors.is_empty());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::resp::OwnedArgs;
-
-    #[test]
-    fn secrets_of_commands() {
-        let of = |line: &str| {
-            let args = OwnedArgs::from_iter(line.split(' '));
-            secrets(
-                &line.split(' ').next().unwrap_or("").to_lowercase(),
-                args.view(),
-            )
-        };
-        assert_eq!(of("AUTH user pass"), [1, 2]);
-        assert_eq!(of("HELLO 3 auth u p SETNAME n"), [3, 4]);
-        assert_eq!(of("HELLO 3 AUTH u"), [3]);
-        assert_eq!(of("MIGRATE h 1 k 0 9 AUTH2 u p KEYS a"), [7, 8]);
-        assert!(of("SET auth x").is_empty());
     }
 }

@@ -1,5 +1,6 @@
 //! The slow log: the last commands that took at least `slowlog-log-slower-than` microseconds.
 
+use super::redact;
 use crate::exec::Ctx;
 use crate::exec::command::CommandFlags;
 use crate::resp::Args;
@@ -52,7 +53,7 @@ pub fn note(ctx: &mut Ctx<'_>, micros: u64) {
         id: ctx.server.slowlog.next_id,
         at_s: ctx.server.clock.now_s(),
         micros,
-        args: shorten(ctx.args),
+        args: shorten(ctx.args, &redact::secrets(ctx.command.name, ctx.args)),
         addr: ctx.client.addr().to_string(),
         name: ctx.client.name.as_deref().unwrap_or_default().to_vec(),
     };
@@ -61,13 +62,24 @@ pub fn note(ctx: &mut Ctx<'_>, micros: u64) {
     ctx.server.slowlog.trim(max);
 }
 
-fn shorten(args: Args<'_>) -> Vec<Vec<u8>> {
+fn shorten(args: Args<'_>, secrets: &[usize]) -> Vec<Vec<u8>> {
     let shown = if args.len() > MAX_ARGS {
         MAX_ARGS - 1
     } else {
         args.len()
     };
-    let mut out: Vec<Vec<u8>> = args.iter().take(shown).map(shorten_arg).collect();
+    let mut out: Vec<Vec<u8>> = args
+        .iter()
+        .take(shown)
+        .enumerate()
+        .map(|(i, arg)| {
+            if secrets.contains(&i) {
+                redact::MASK.to_vec()
+            } else {
+                shorten_arg(arg)
+            }
+        })
+        .collect();
     if args.len() > shown {
         out.push(format!("... ({} more arguments)", args.len() - shown).into_bytes());
     }

@@ -6,7 +6,9 @@
 
 use super::host::{self, Host, OomRole, OomScore, Supervisor};
 use super::*;
+use crate::acl::Acl;
 use crate::config::{CommandLine, ConfigError};
+use crate::exec;
 use crate::exec::command::Command;
 use crate::keyspace::effects::Listening;
 use crate::keyspace::lazyfree::LazyFree;
@@ -101,6 +103,8 @@ fn configure(
                 ConfigError::Whole(format!(">>> 'rename-command {words}'\n{e}"))
             })?;
     }
+    let mut acl = Acl::new(exec::acl::facts(&registry));
+    super::acl::check_user_lines(&config, &mut acl)?;
     logging::start(&config).map_err(|e| {
         ConfigError::Whole(format!("Can't open the log file: {}", host::os_text(&e)))
     })?;
@@ -147,6 +151,9 @@ fn start(
     server.show_title();
     show_mode(&server.config);
     host::warn_about_backlog(server.config.tcp_backlog);
+    if !server.load_users() {
+        return Err(StartError::Logged);
+    }
     server.listen()?;
     log::info!("Server initialized");
     server.stats.startup_memory = server.used_memory();
@@ -240,6 +247,7 @@ impl Server {
             ks: Keyspace::new(config.databases as usize, seed, lazy),
             clients: Clients::new(),
             client_memory: ClientMemory::default(),
+            acl: Acl::new(exec::acl::facts(&registry)),
             pubsub: PubSub::new(),
             tracking: Tracking::default(),
             monitors: DenseSet::new(),
@@ -259,6 +267,7 @@ impl Server {
             blocking: Default::default(),
             pause: Default::default(),
             propagation: Default::default(),
+            repl: Replication::new(clock.now_s()),
             stats: stats::ServerStats::default(),
             errors: stats::ErrorStats::default(),
             memory: Counters::of_this_thread(),

@@ -39,8 +39,6 @@ pub struct ServerStats {
     pub rss: usize,
     /// Memory in use when the server began to listen, bytes.
     pub startup_memory: usize,
-    /// Logins refused.
-    pub denied_auth: u64,
     /// Turns of the event loop, and the time they took without waiting, us.
     pub loops: u64,
     /// See `loops`.

@@ -1,6 +1,7 @@
 //! The Stats section, and Debug.
 
 use super::{Around, Lines};
+use crate::acl::Reason;
 use crate::pubsub::Kind;
 
 pub(super) fn stats(l: &mut Lines, a: &Around<'_>) {
@@ -91,10 +92,11 @@ pub(super) fn stats(l: &mut Lines, a: &Around<'_>) {
         "instantaneous_eventloop_duration_usec",
         st.loops_us.checked_div(st.loops).unwrap_or(0),
     );
-    l.put("acl_access_denied_auth", st.denied_auth);
-    l.put("acl_access_denied_cmd", 0);
-    l.put("acl_access_denied_key", 0);
-    l.put("acl_access_denied_channel", 0);
+    let denied = |reason| a.server.acl.log.denied_of(reason);
+    l.put("acl_access_denied_auth", denied(Reason::Auth));
+    l.put("acl_access_denied_cmd", denied(Reason::Command));
+    l.put("acl_access_denied_key", denied(Reason::Key));
+    l.put("acl_access_denied_channel", denied(Reason::Channel));
 }
 
 pub(super) fn debug(l: &mut Lines, a: &Around<'_>) {

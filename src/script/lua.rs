@@ -700,7 +700,10 @@ unsafe fn prepare(l: *mut RawState, e: Raise) -> c_int {
     // SAFETY: the stack has room for a few values more (Lua grants 20 to every C function, checked again here); nothing
     // raises while the Heap is native.
     unsafe {
-        ffi::lua_checkstack(l, 4);
+        if !matches!(e, Raise::Top) {
+            // A function may fail because its stack is full: what it built makes room for the text.
+            ffi::lua_settop(l, 0);
+        }
         match e {
             Raise::Top => ON_TOP,
             Raise::Text(t) => {

@@ -63,8 +63,16 @@ fn shift(lua: &mut Lua<'_>, f: fn(u32, u32) -> u32) -> Result<usize, Raise> {
 /// `bit.tohex(n, digits)`: 8 digits unless told; capitals when `digits` is negative.
 fn to_hex(lua: &mut Lua<'_>) -> Result<usize, Raise> {
     let n = bits(lua, 1)?;
-    let digits = if lua.nargs() < 2 { 8 } else { bits(lua, 2)? as i32 };
-    let text = if digits < 0 { format!("{n:08X}") } else { format!("{n:08x}") };
+    let digits = if lua.nargs() < 2 {
+        8
+    } else {
+        bits(lua, 2)? as i32
+    };
+    let text = if digits < 0 {
+        format!("{n:08X}")
+    } else {
+        format!("{n:08x}")
+    };
     let shown = digits.unsigned_abs().min(8) as usize;
     lua.push_bytes(&text.as_bytes()[8 - shown..]);
     Ok(1)

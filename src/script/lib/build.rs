@@ -81,7 +81,9 @@ impl Build for Lua<'_> {
 /// A text that is a number for Lua: blanks around it allowed, nothing else.
 fn text_as_number(text: &[u8]) -> Option<f64> {
     let text = text.trim_ascii();
-    super::number::read_prefix(text).filter(|(_, used)| *used == text.len()).map(|(n, _)| n)
+    super::number::read_prefix(text)
+        .filter(|(_, used)| *used == text.len())
+        .map(|(n, _)| n)
 }
 
 /// A stack for tests and fuzz targets: it keeps kinds and sizes, not values, and panics on misuse (a decoder's bug).
@@ -114,7 +116,9 @@ impl Sketch {
     }
 
     fn pop(&mut self) -> Slot {
-        self.stack.pop().expect("the decoder took more than it pushed")
+        self.stack
+            .pop()
+            .expect("the decoder took more than it pushed")
     }
 }
 
@@ -150,7 +154,10 @@ impl Build for Sketch {
 
     fn set(&mut self) {
         self.pop();
-        assert!(!matches!(self.pop(), Slot::Number(n) if n.is_nan()), "NaN as a key");
+        assert!(
+            !matches!(self.pop(), Slot::Number(n) if n.is_nan()),
+            "NaN as a key"
+        );
         assert_eq!(self.stack.last(), Some(&Slot::Table));
     }
 

@@ -10,7 +10,6 @@ pub mod build;
 pub mod cjson;
 pub mod cmsgpack;
 pub mod number;
-#[cfg(test)]
 mod replay;
 pub mod structs;
 

@@ -9,13 +9,20 @@ use std::io::Write;
 /// from `digits` on.
 pub fn write_general(value: f64, digits: usize, out: &mut Vec<u8>) {
     if value.is_nan() {
-        return out.extend_from_slice(if value.is_sign_negative() { b"-nan" } else { b"nan" });
+        return out.extend_from_slice(if value.is_sign_negative() {
+            b"-nan"
+        } else {
+            b"nan"
+        });
     }
     if value.is_infinite() {
         return out.extend_from_slice(if value > 0.0 { b"inf" } else { b"-inf" });
     }
     let whole = value as i64;
-    if whole as f64 == value && whole.unsigned_abs() < POW10[digits.min(17)] && (whole != 0 || value.is_sign_positive()) {
+    if whole as f64 == value
+        && whole.unsigned_abs() < POW10[digits.min(17)]
+        && (whole != 0 || value.is_sign_positive())
+    {
         return out.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes());
     }
     let mut text = [0; 32];
@@ -40,7 +47,13 @@ const POW10: [u64; 18] = {
 /// Lays out Rust's `-d.dddde-x` as `%g` does.
 fn layout(text: &[u8], digits: usize, out: &mut Vec<u8>) {
     let (mantissa, exponent) = match memchr::memchr(b'e', text) {
-        Some(i) => (&text[..i], std::str::from_utf8(&text[i + 1..]).ok().and_then(|e| e.parse().ok()).unwrap_or(0)),
+        Some(i) => (
+            &text[..i],
+            std::str::from_utf8(&text[i + 1..])
+                .ok()
+                .and_then(|e| e.parse().ok())
+                .unwrap_or(0),
+        ),
         None => (text, 0i32),
     };
     let mantissa = match mantissa.strip_prefix(b"-") {
@@ -68,7 +81,12 @@ fn layout(text: &[u8], digits: usize, out: &mut Vec<u8>) {
             out.push(b'.');
             out.extend_from_slice(&figures[1..]);
         }
-        let _ = write!(out, "e{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.unsigned_abs());
+        let _ = write!(
+            out,
+            "e{}{:02}",
+            if exponent < 0 { '-' } else { '+' },
+            exponent.unsigned_abs()
+        );
     } else if exponent < 0 {
         out.extend_from_slice(b"0.");
         out.resize(out.len() + exponent.unsigned_abs() as usize - 1, b'0');
@@ -98,12 +116,17 @@ pub fn read_prefix(text: &[u8]) -> Option<(f64, usize)> {
         let digits = std::str::from_utf8(&rest[..n]).ok()?;
         (digits.parse().ok()?, n)
     };
-    let value = if text.first() == Some(&b'-') { -value } else { value };
+    let value = if text.first() == Some(&b'-') {
+        -value
+    } else {
+        value
+    };
     Some((value, sign + used))
 }
 
 fn starts_with_fold(text: &[u8], word: &[u8]) -> bool {
-    text.get(..word.len()).is_some_and(|t| t.eq_ignore_ascii_case(word))
+    text.get(..word.len())
+        .is_some_and(|t| t.eq_ignore_ascii_case(word))
 }
 
 /// `inf`, `infinity`, `nan`, `nan(..)`.
@@ -118,18 +141,27 @@ fn read_word(text: &[u8]) -> Option<(f64, usize)> {
         return None;
     }
     let inside = text[3..].strip_prefix(b"(").unwrap_or_default();
-    let n = inside.iter().take_while(|c| c.is_ascii_alphanumeric() || **c == b'_').count();
+    let n = inside
+        .iter()
+        .take_while(|c| c.is_ascii_alphanumeric() || **c == b'_')
+        .count();
     let closed = inside.get(n) == Some(&b')');
     Some((f64::NAN, if closed { 3 + n + 2 } else { 3 }))
 }
 
 fn digits_at(text: &[u8], from: usize) -> usize {
-    text[from..].iter().take_while(|c| c.is_ascii_digit()).count()
+    text[from..]
+        .iter()
+        .take_while(|c| c.is_ascii_digit())
+        .count()
 }
 
 /// An exponent (`e+12`, after the letter already matched) at `from`; its length with letter and sign, 0 if it has no digits.
 fn exponent_len(text: &[u8], from: usize, letter: u8) -> usize {
-    if !text.get(from).is_some_and(|c| c.eq_ignore_ascii_case(&letter)) {
+    if !text
+        .get(from)
+        .is_some_and(|c| c.eq_ignore_ascii_case(&letter))
+    {
         return 0;
     }
     let sign = usize::from(matches!(text.get(from + 1), Some(b'+' | b'-')));
@@ -182,8 +214,14 @@ fn read_hex(text: &[u8]) -> Option<(f64, usize)> {
     if n > 0 {
         let digits = std::str::from_utf8(&text[at + 1..at + n]).ok()?;
         // Beyond any double: what matters is the sign.
-        let far = if digits.starts_with('-') { -1_000_000 } else { 1_000_000 };
-        exponent += digits.parse::<i64>().map_or(far, |e| e.clamp(-1_000_000, 1_000_000));
+        let far = if digits.starts_with('-') {
+            -1_000_000
+        } else {
+            1_000_000
+        };
+        exponent += digits
+            .parse::<i64>()
+            .map_or(far, |e| e.clamp(-1_000_000, 1_000_000));
         at += n;
     }
     Some((scale(mantissa | u64::from(sticky), exponent), at))
@@ -205,8 +243,16 @@ fn scale(mantissa: u64, exponent: i64) -> f64 {
         return 0.0;
     }
     // Bits that do not fit: 11, more for subnormals.
-    let drop = if top >= -1022 { 11 } else { (11 + (-1022 - top)).min(64) } as u32;
-    let (kept, lost) = if drop == 64 { (0, m) } else { (m >> drop, m << (64 - drop)) };
+    let drop = if top >= -1022 {
+        11
+    } else {
+        (11 + (-1022 - top)).min(64)
+    } as u32;
+    let (kept, lost) = if drop == 64 {
+        (0, m)
+    } else {
+        (m >> drop, m << (64 - drop))
+    };
     let half = 1u64 << 63;
     let up = lost > half || (lost == half && kept & 1 == 1);
     let kept = kept + u64::from(up);
@@ -295,7 +341,11 @@ mod tests {
             let value = f64::from_bits(rng.next_u64());
             if value.is_finite() {
                 let text = general(value, 17);
-                assert_eq!(read_prefix(text.as_bytes()), Some((value, text.len())), "{text}");
+                assert_eq!(
+                    read_prefix(text.as_bytes()),
+                    Some((value, text.len())),
+                    "{text}"
+                );
             }
         }
     }

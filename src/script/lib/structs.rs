@@ -50,7 +50,9 @@ impl fmt::Display for StructError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StructError::SizeOverflow => f.write_str("integral size overflow"),
-            StructError::IntegerSize(n) => write!(f, "integral size {n} is larger than limit of {MAX_INTEGER}"),
+            StructError::IntegerSize(n) => {
+                write!(f, "integral size {n} is larger than limit of {MAX_INTEGER}")
+            }
             StructError::Alignment(n) => write!(f, "alignment {n} is not a power of 2"),
             StructError::BadOption(c) => write!(f, "invalid format option '{}'", char::from(*c)),
             StructError::NoFixedSize(option) => write!(f, "option '{option}' has no fixed size"),
@@ -95,12 +97,19 @@ impl<'f> Format<'f> {
     /// A format ends at its first zero byte.
     fn new(text: &'f [u8]) -> Self {
         let end = memchr::memchr(0, text).unwrap_or(text.len());
-        Format { text: &text[..end], at: 0, big_endian: cfg!(target_endian = "big"), align: 1 }
+        Format {
+            text: &text[..end],
+            at: 0,
+            big_endian: cfg!(target_endian = "big"),
+            align: 1,
+        }
     }
 
     /// The next option and its size in bytes (0 for strings, settings and unknown ones).
     fn next(&mut self) -> Result<Option<(u8, usize)>, StructError> {
-        let Some(&option) = self.text.get(self.at) else { return Ok(None) };
+        let Some(&option) = self.text.get(self.at) else {
+            return Ok(None);
+        };
         self.at += 1;
         let size = match option {
             b'b' | b'B' | b'x' => 1,
@@ -163,7 +172,11 @@ impl<'f> Format<'f> {
 /// A double as C casts it to 64 unsigned bits on x86-64: negative numbers wrap, what is too large becomes 0.
 fn unsigned(value: f64) -> u64 {
     const HALF: f64 = 9_223_372_036_854_775_808.0;
-    if value >= HALF { whole(value - HALF) as u64 ^ 1 << 63 } else { whole(value) as u64 }
+    if value >= HALF {
+        whole(value - HALF) as u64 ^ 1 << 63
+    } else {
+        whole(value) as u64
+    }
 }
 
 /// `struct.pack(format, ...)`
@@ -176,13 +189,22 @@ fn pack(lua: &mut Lua<'_>) -> Result<usize, Raise> {
         out.resize(out.len() + padding, 0);
         match option {
             b'b' | b'B' | b'h' | b'H' | b'l' | b'L' | b'T' | b'i' | b'I' => {
-                put_integer(unsigned(number(lua, arg)?), size, format.big_endian, &mut out);
+                put_integer(
+                    unsigned(number(lua, arg)?),
+                    size,
+                    format.big_endian,
+                    &mut out,
+                );
                 arg += 1;
             }
             b'x' => out.push(0),
             b'f' | b'd' => {
                 let n = number(lua, arg)?;
-                let bits = if option == b'f' { u64::from((n as f32).to_bits()) } else { n.to_bits() };
+                let bits = if option == b'f' {
+                    u64::from((n as f32).to_bits())
+                } else {
+                    n.to_bits()
+                };
                 put_integer(bits, size, format.big_endian, &mut out);
                 arg += 1;
             }
@@ -190,7 +212,9 @@ fn pack(lua: &mut Lua<'_>) -> Result<usize, Raise> {
                 let text = string(lua, arg)?;
                 arg += 1;
                 let size = if size == 0 { text.len() } else { size };
-                let text = text.get(..size).ok_or_else(|| Raise::Arg(arg, "string too short".into()))?;
+                let text = text
+                    .get(..size)
+                    .ok_or_else(|| Raise::Arg(arg, "string too short".into()))?;
                 out.extend_from_slice(text);
                 out.extend((option == b's').then_some(0));
             }
@@ -248,24 +272,38 @@ fn unpack(lua: &mut Lua<'_>) -> Result<usize, Raise> {
 }
 
 /// Unpacks `data` from offset `at` on; returns how many values were pushed on `out` and the offset after them.
-pub fn decode(format: &[u8], data: &[u8], mut at: usize, out: &mut impl Build) -> Result<(usize, usize), StructError> {
+pub fn decode(
+    format: &[u8],
+    data: &[u8],
+    mut at: usize,
+    out: &mut impl Build,
+) -> Result<(usize, usize), StructError> {
     let mut format = Format::new(format);
     let mut pushed = 0;
     while let Some((option, mut size)) = format.next()? {
         at = at.wrapping_add(format.padding(at, option, size));
-        let rest = data.get(at..).filter(|r| size <= r.len()).ok_or(StructError::ShortData)?;
+        let rest = data
+            .get(at..)
+            .filter(|r| size <= r.len())
+            .ok_or(StructError::ShortData)?;
         if !out.reserve(2) {
             return Err(StructError::TooManyResults);
         }
         match option {
             b'b' | b'B' | b'h' | b'H' | b'l' | b'L' | b'T' | b'i' | b'I' => {
-                out.number(integer(&rest[..size], format.big_endian, option.is_ascii_lowercase()));
+                out.number(integer(
+                    &rest[..size],
+                    format.big_endian,
+                    option.is_ascii_lowercase(),
+                ));
             }
             b'x' => {
                 at += size;
                 continue;
             }
-            b'f' => out.number(f64::from(f32::from_bits(assemble(&rest[..size], format.big_endian) as u32))),
+            b'f' => out.number(f64::from(f32::from_bits(
+                assemble(&rest[..size], format.big_endian) as u32,
+            ))),
             b'd' => out.number(f64::from_bits(assemble(&rest[..size], format.big_endian))),
             b'c' => {
                 if size == 0 {
@@ -296,7 +334,11 @@ pub fn decode(format: &[u8], data: &[u8], mut at: usize, out: &mut impl Build) -
 /// The low 64 bits of an integer.
 fn assemble(bytes: &[u8], big_endian: bool) -> u64 {
     let add = |n: u64, b: &u8| n << 8 | u64::from(*b);
-    if big_endian { bytes.iter().fold(0, add) } else { bytes.iter().rev().fold(0, add) }
+    if big_endian {
+        bytes.iter().fold(0, add)
+    } else {
+        bytes.iter().rev().fold(0, add)
+    }
 }
 
 fn integer(bytes: &[u8], big_endian: bool, signed: bool) -> f64 {
@@ -344,7 +386,10 @@ mod tests {
         assert_eq!(size_of_format(b"!bd"), Ok(16));
         assert_eq!(size_of_format(b"!4bd"), Ok(12));
         assert_eq!(size_of_format(b"c2147483647c2147483647"), Ok(4294967294));
-        assert_eq!(size_of_format(b"c2147483648"), Err(StructError::SizeOverflow));
+        assert_eq!(
+            size_of_format(b"c2147483648"),
+            Err(StructError::SizeOverflow)
+        );
         assert_eq!(size_of_format(b"i33"), Err(StructError::IntegerSize(33)));
     }
 
@@ -354,8 +399,12 @@ mod tests {
         let mut rng = Rng::new(5);
         let mut good = 0;
         for _ in 0..100_000 {
-            let format: Vec<u8> = (0..rng.below(8)).map(|_| LETTERS[rng.below(LETTERS.len())]).collect();
-            let data: Vec<u8> = (0..rng.below(40)).map(|_| [0, 1, 5, 200, 255][rng.below(5)]).collect();
+            let format: Vec<u8> = (0..rng.below(8))
+                .map(|_| LETTERS[rng.below(LETTERS.len())])
+                .collect();
+            let data: Vec<u8> = (0..rng.below(40))
+                .map(|_| [0, 1, 5, 200, 255][rng.below(5)])
+                .collect();
             let at = [0, 1, 3, 39, usize::MAX, usize::MAX - 7][rng.below(6)];
             let mut out = Sketch::default();
             if let Ok((n, _)) = decode(&format, &data, at, &mut out) {

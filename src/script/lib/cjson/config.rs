@@ -85,7 +85,10 @@ fn integer(lua: &Lua<'_>, i: usize, old: i32, least: i32, most: i32) -> Result<i
     let value = whole(lua.check_number(i)?) as i32;
     if value < least || value > most {
         // Upstream names the first argument whichever it is.
-        return Err(Raise::Arg(1, format!("expected integer between {least} and {most}")));
+        return Err(Raise::Arg(
+            1,
+            format!("expected integer between {least} and {most}"),
+        ));
     }
     Ok(value)
 }
@@ -93,7 +96,11 @@ fn integer(lua: &Lua<'_>, i: usize, old: i32, least: i32, most: i32) -> Result<i
 /// A double as C casts it to a 64-bit integer on x86-64 (and Lua with it): truncated, the smallest number if it does not fit.
 pub fn whole(value: f64) -> i64 {
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
-    if value >= -LIMIT && value < LIMIT { value as i64 } else { i64::MIN }
+    if value >= -LIMIT && value < LIMIT {
+        value as i64
+    } else {
+        i64::MIN
+    }
 }
 
 /// Argument `i` as one of `words` (its index; true and false stand for 1 and 0), or `old`.
@@ -105,10 +112,16 @@ fn option(lua: &mut Lua<'_>, i: usize, old: usize, words: &[&str]) -> Result<usi
         return Ok(usize::from(lua.truth(i as i32)));
     }
     let word = lua.check_bytes(i)?;
-    words.iter().position(|w| w.as_bytes() == word).ok_or_else(|| {
-        let word = word.split(|c| *c == 0).next().unwrap_or_default();
-        Raise::Arg(i, format!("invalid option '{}'", String::from_utf8_lossy(word)))
-    })
+    words
+        .iter()
+        .position(|w| w.as_bytes() == word)
+        .ok_or_else(|| {
+            let word = word.split(|c| *c == 0).next().unwrap_or_default();
+            Raise::Arg(
+                i,
+                format!("invalid option '{}'", String::from_utf8_lossy(word)),
+            )
+        })
 }
 
 const SWITCH: &[&str] = &["off", "on"];
@@ -130,7 +143,11 @@ pub fn encode_sparse_array(lua: &mut Lua<'_>) -> Result<usize, Raise> {
 }
 
 /// A function of one whole-number setting.
-fn one_integer(lua: &mut Lua<'_>, field: fn(&mut Config) -> &mut i32, most: i32) -> Result<usize, Raise> {
+fn one_integer(
+    lua: &mut Lua<'_>,
+    field: fn(&mut Config) -> &mut i32,
+    most: i32,
+) -> Result<usize, Raise> {
     at_most(lua, 1)?;
     let mut c = of(lua);
     let value = integer(lua, 1, *field(&mut c), 1, most)?;

@@ -34,8 +34,13 @@ impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             DecodeError::WideText => f.write_str("JSON parser does not support UTF-16 or UTF-32"),
-            DecodeError::Expected { wanted, found, at } => write!(f, "Expected {wanted} but found {found} at character {at}"),
-            DecodeError::Nesting { depth, at } => write!(f, "Found too many nested data structures ({depth}) at character {at}"),
+            DecodeError::Expected { wanted, found, at } => {
+                write!(f, "Expected {wanted} but found {found} at character {at}")
+            }
+            DecodeError::Nesting { depth, at } => write!(
+                f,
+                "Found too many nested data structures ({depth}) at character {at}"
+            ),
         }
     }
 }
@@ -106,12 +111,22 @@ struct Reader<'t> {
 }
 
 /// Decodes `text` and pushes its value on `out`. After an error `out` holds part of it.
-pub fn decode(text: &[u8], options: DecodeOptions, out: &mut impl Build) -> Result<(), DecodeError> {
+pub fn decode(
+    text: &[u8],
+    options: DecodeOptions,
+    out: &mut impl Build,
+) -> Result<(), DecodeError> {
     if text.len() >= 2 && (text[0] == 0 || text[1] == 0) {
         return Err(DecodeError::WideText);
     }
     let text = &text[..memchr::memchr(0, text).unwrap_or(text.len())];
-    let mut reader = Reader { text, at: 0, token_at: 0, scratch: Vec::new(), options };
+    let mut reader = Reader {
+        text,
+        at: 0,
+        token_at: 0,
+        scratch: Vec::new(),
+        options,
+    };
     let mut frames = Vec::new();
     let token = reader.next();
     reader.values(token, &mut frames, out)?;
@@ -123,11 +138,20 @@ pub fn decode(text: &[u8], options: DecodeOptions, out: &mut impl Build) -> Resu
 
 impl Reader<'_> {
     fn expected(&self, wanted: &'static str, found: Token) -> DecodeError {
-        DecodeError::Expected { wanted, found: found.name(), at: self.token_at + 1 }
+        DecodeError::Expected {
+            wanted,
+            found: found.name(),
+            at: self.token_at + 1,
+        }
     }
 
     /// Reads a value that begins with `token`, and all in it.
-    fn values(&mut self, mut token: Token, frames: &mut Vec<Frame>, out: &mut impl Build) -> Result<(), DecodeError> {
+    fn values(
+        &mut self,
+        mut token: Token,
+        frames: &mut Vec<Frame>,
+        out: &mut impl Build,
+    ) -> Result<(), DecodeError> {
         loop {
             let mut done = true;
             match token {
@@ -188,7 +212,11 @@ impl Reader<'_> {
     }
 
     /// A value is complete: stores it, and closes what ends with it. Returns the first token of the next value, if any.
-    fn after_value(&mut self, frames: &mut Vec<Frame>, out: &mut impl Build) -> Result<Option<Token>, DecodeError> {
+    fn after_value(
+        &mut self,
+        frames: &mut Vec<Frame>,
+        out: &mut impl Build,
+    ) -> Result<Option<Token>, DecodeError> {
         while let Some(frame) = frames.last_mut() {
             match frame {
                 Frame::Array(index) => {
@@ -221,7 +249,9 @@ impl Reader<'_> {
             self.at += 1;
         }
         self.token_at = self.at;
-        let Some(&c) = self.text.get(self.at) else { return Token::End };
+        let Some(&c) = self.text.get(self.at) else {
+            return Token::End;
+        };
         let one = match c {
             b'{' => Token::ObjectBegin,
             b'}' => Token::ObjectEnd,
@@ -239,7 +269,11 @@ impl Reader<'_> {
 
     fn word(&mut self) -> Token {
         let rest = &self.text[self.at..];
-        for (word, token) in [(&b"true"[..], Token::Boolean(true)), (b"false", Token::Boolean(false)), (b"null", Token::Null)] {
+        for (word, token) in [
+            (&b"true"[..], Token::Boolean(true)),
+            (b"false", Token::Boolean(false)),
+            (b"null", Token::Null),
+        ] {
             if rest.starts_with(word) {
                 self.at += word.len();
                 return token;
@@ -326,7 +360,8 @@ impl Reader<'_> {
             Some(b'u') => {
                 let (code, n) = self.code_point(at).ok_or("invalid unicode escape code")?;
                 let mut room = [0; 4];
-                self.scratch.extend_from_slice(code.encode_utf8(&mut room).as_bytes());
+                self.scratch
+                    .extend_from_slice(code.encode_utf8(&mut room).as_bytes());
                 return Ok(n);
             }
             _ => return Err("invalid escape code"),
@@ -352,7 +387,9 @@ impl Reader<'_> {
     fn hex4(&self, at: usize) -> Option<u32> {
         let escape = self.text.get(at..at + 6)?;
         let digits = escape.strip_prefix(b"\\u")?;
-        digits.iter().try_fold(0, |n, &c| Some(n << 4 | (c as char).to_digit(16)?))
+        digits
+            .iter()
+            .try_fold(0, |n, &c| Some(n << 4 | (c as char).to_digit(16)?))
     }
 }
 
@@ -365,7 +402,10 @@ fn is_invalid_number(text: &[u8]) -> bool {
     match text.first() {
         Some(b'0') => matches!(text.get(1), Some(b'x' | b'X' | b'0'..=b'9')),
         Some(b'1'..=b'9') => false,
-        _ => ["inf", "nan"].iter().any(|w| text.get(..3).is_some_and(|t| t.eq_ignore_ascii_case(w.as_bytes()))),
+        _ => ["inf", "nan"].iter().any(|w| {
+            text.get(..3)
+                .is_some_and(|t| t.eq_ignore_ascii_case(w.as_bytes()))
+        }),
     }
 }
 
@@ -375,40 +415,66 @@ mod tests {
     use crate::ds::rng::Rng;
     use crate::script::lib::build::Sketch;
 
-    const DEFAULT: DecodeOptions = DecodeOptions { max_depth: 1000, invalid_numbers: true };
+    const DEFAULT: DecodeOptions = DecodeOptions {
+        max_depth: 1000,
+        invalid_numbers: true,
+    };
 
     fn error(text: &str) -> String {
-        decode(text.as_bytes(), DEFAULT, &mut Sketch::default()).unwrap_err().to_string()
+        decode(text.as_bytes(), DEFAULT, &mut Sketch::default())
+            .unwrap_err()
+            .to_string()
     }
 
     #[test]
     fn errors_say_what_and_where() {
         assert_eq!(error(""), "Expected value but found T_END at character 1");
-        assert_eq!(error("[1}"), "Expected comma or array end but found T_OBJ_END at character 3");
-        assert_eq!(error("\"abc"), "Expected value but found unexpected end of string at character 5");
-        assert_eq!(error("\"a\\u12\""), "Expected value but found invalid unicode escape code at character 3");
+        assert_eq!(
+            error("[1}"),
+            "Expected comma or array end but found T_OBJ_END at character 3"
+        );
+        assert_eq!(
+            error("\"abc"),
+            "Expected value but found unexpected end of string at character 5"
+        );
+        assert_eq!(
+            error("\"a\\u12\""),
+            "Expected value but found invalid unicode escape code at character 3"
+        );
         let deep = "[".repeat(1001);
-        assert_eq!(error(&deep), "Found too many nested data structures (1001) at character 1001");
+        assert_eq!(
+            error(&deep),
+            "Found too many nested data structures (1001) at character 1001"
+        );
     }
 
     #[test]
     fn nesting_ends_at_the_stack() {
-        let options = DecodeOptions { max_depth: usize::MAX, invalid_numbers: true };
+        let options = DecodeOptions {
+            max_depth: usize::MAX,
+            invalid_numbers: true,
+        };
         let deep = "[".repeat(1_000_000);
         let e = decode(deep.as_bytes(), options, &mut Sketch::default()).unwrap_err();
-        assert!(matches!(e, DecodeError::Nesting { depth: 7998, .. }), "{e:?}");
+        assert!(
+            matches!(e, DecodeError::Nesting { depth: 7999, .. }),
+            "{e:?}"
+        );
     }
 
     /// Garbage made of JSON's own words: an error or one value, nothing else.
     #[test]
     fn garbage_is_an_error_or_one_value() {
         let words: [&[u8]; 18] = [
-            b"[", b"]", b"{", b"}", b",", b":", b"\"", b"\\", b"\\u", b"d83d", b"12", b"-", b"e", b"true", b"null", b" ", b"\"a\"", b"\xff",
+            b"[", b"]", b"{", b"}", b",", b":", b"\"", b"\\", b"\\u", b"d83d", b"12", b"-", b"e",
+            b"true", b"null", b" ", b"\"a\"", b"\xff",
         ];
         let mut rng = Rng::new(11);
         let mut good = 0;
         for _ in 0..60_000 {
-            let text: Vec<u8> = (0..rng.below(9)).flat_map(|_| words[rng.below(words.len())].to_vec()).collect();
+            let text: Vec<u8> = (0..rng.below(9))
+                .flat_map(|_| words[rng.below(words.len())].to_vec())
+                .collect();
             let mut out = Sketch::default();
             if decode(&text, DEFAULT, &mut out).is_ok() {
                 assert_eq!(out.len(), 1, "{}", text.escape_ascii());

@@ -21,7 +21,9 @@ impl fmt::Display for EncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             EncodeError::Unfit(kind, why) => write!(f, "Cannot serialise {kind}: {why}"),
-            EncodeError::Nesting(depth) => write!(f, "Cannot serialise, excessive nesting ({depth})"),
+            EncodeError::Nesting(depth) => {
+                write!(f, "Cannot serialise, excessive nesting ({depth})")
+            }
         }
     }
 }
@@ -67,7 +69,12 @@ pub fn encode(lua: &mut Lua<'_>, config: &Config, out: &mut Vec<u8>) -> Result<(
 }
 
 /// Opens the table on top.
-fn open(lua: &mut Lua<'_>, config: &Config, frames: &mut Vec<Frame>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+fn open(
+    lua: &mut Lua<'_>,
+    config: &Config,
+    frames: &mut Vec<Frame>,
+    out: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
     let depth = frames.len() + 1;
     if depth > config.encode_max_depth as usize || !lua.reserve(3) {
         return Err(EncodeError::Nesting(depth));
@@ -97,7 +104,11 @@ fn array_length(lua: &mut Lua<'_>, config: &Config) -> Result<i32, EncodeError> 
         };
         if key > f64::from(most) {
             // A key beyond 32 bits wraps to the smallest number, so the table becomes an object.
-            most = if key <= f64::from(i32::MAX) { key as i32 } else { i32::MIN };
+            most = if key <= f64::from(i32::MAX) {
+                key as i32
+            } else {
+                i32::MIN
+            };
         }
         items = items.wrapping_add(1);
     }
@@ -127,7 +138,12 @@ fn element(lua: &mut Lua<'_>, next: &mut i32, last: i32, out: &mut Vec<u8>) -> b
 }
 
 /// Goes from the key on top to the next one, writes it and pushes its value, or closes the object (false).
-fn member(lua: &mut Lua<'_>, config: &Config, first: &mut bool, out: &mut Vec<u8>) -> Result<bool, EncodeError> {
+fn member(
+    lua: &mut Lua<'_>,
+    config: &Config,
+    first: &mut bool,
+    out: &mut Vec<u8>,
+) -> Result<bool, EncodeError> {
     if !lua.next(-2) {
         out.push(b'}');
         return Ok(false);
@@ -143,7 +159,10 @@ fn member(lua: &mut Lua<'_>, config: &Config, first: &mut bool, out: &mut Vec<u8
         number(key, config, out)?;
         out.push(b'"');
     } else {
-        return Err(EncodeError::Unfit(lua.kind(-2).name(), "table key must be a number or string"));
+        return Err(EncodeError::Unfit(
+            lua.kind(-2).name(),
+            "table key must be a number or string",
+        ));
     }
     out.push(b':');
     Ok(true)
@@ -165,7 +184,9 @@ fn scalar(lua: &Lua<'_>, config: &Config, out: &mut Vec<u8>) -> Result<(), Encod
 fn number(value: f64, config: &Config, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     if !value.is_finite() {
         match config.encode_invalid {
-            InvalidNumbers::Refuse => return Err(EncodeError::Unfit("number", "must not be NaN or Inf")),
+            InvalidNumbers::Refuse => {
+                return Err(EncodeError::Unfit("number", "must not be NaN or Inf"));
+            }
             InvalidNumbers::Null => {
                 out.extend_from_slice(b"null");
                 return Ok(());

@@ -71,7 +71,10 @@ fn decode_text(lua: &mut Lua<'_>) -> Result<usize, Raise> {
     one_argument(lua)?;
     let config = config::of(lua);
     let text = lua.check_bytes(1)?;
-    let options = DecodeOptions { max_depth: config.decode_max_depth as usize, invalid_numbers: config.decode_invalid };
+    let options = DecodeOptions {
+        max_depth: config.decode_max_depth as usize,
+        invalid_numbers: config.decode_invalid,
+    };
     decode(text, options, lua).map_err(|e| Raise::text(e.to_string()))?;
     Ok(1)
 }

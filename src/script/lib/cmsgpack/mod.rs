@@ -62,10 +62,14 @@ fn unpack_some(lua: &mut Lua<'_>, limit: i32, offset: i32) -> Result<usize, Rais
     let bytes = lua.check_bytes(1)?;
     let len = bytes.len();
     let (Ok(from), Ok(most)) = (usize::try_from(offset), usize::try_from(limit)) else {
-        return Err(Raise::text(format!("Invalid request to unpack with offset of {offset} and limit of {len}.")));
+        return Err(Raise::text(format!(
+            "Invalid request to unpack with offset of {offset} and limit of {len}."
+        )));
     };
     if from > len {
-        return Err(Raise::text(format!("Start offset {from} greater than input length {len}.")));
+        return Err(Raise::text(format!(
+            "Start offset {from} greater than input length {len}."
+        )));
     }
     let all = most == 0 && from == 0;
     let mut unpacker = Unpacker::new(bytes, from);
@@ -82,7 +86,11 @@ fn unpack_some(lua: &mut Lua<'_>, limit: i32, offset: i32) -> Result<usize, Rais
     if !lua.reserve(1) {
         return Err(raise(lua, UnpackError::Stack("in function mp_unpack_full")));
     }
-    lua.push_number(if unpacker.is_at_end() { -1.0 } else { unpacker.offset() as f64 });
+    lua.push_number(if unpacker.is_at_end() {
+        -1.0
+    } else {
+        unpacker.offset() as f64
+    });
     lua.insert(-1 - n as i32);
     Ok(n + 1)
 }

@@ -17,7 +17,10 @@ pub fn pack(lua: &mut Lua<'_>) -> Result<usize, Raise> {
         return Err(Raise::Arg(0, "MessagePack pack needs input.".into()));
     }
     if !lua.reserve(n) {
-        return Err(Raise::Arg(0, "Too many arguments for MessagePack pack.".into()));
+        return Err(Raise::Arg(
+            0,
+            "Too many arguments for MessagePack pack.".into(),
+        ));
     }
     let mut out = Vec::new();
     for i in 1..=n {
@@ -37,7 +40,9 @@ fn value(lua: &mut Lua<'_>, level: usize, out: &mut Vec<u8>) -> Result<(), Raise
         Kind::Number => number(lua.number(-1).unwrap_or_default(), out),
         Kind::Table if level < MAX_NESTING => {
             if !lua.reserve(4) {
-                return Err(Raise::text("stack overflow (in function table_is_an_array)"));
+                return Err(Raise::text(
+                    "stack overflow (in function table_is_an_array)",
+                ));
             }
             match shape(lua) {
                 Shape::Array(n) => array(lua, n, level, out)?,
@@ -68,7 +73,11 @@ fn shape(lua: &mut Lua<'_>) -> Shape {
             _ => array = false,
         }
     }
-    if array && most == count as i64 { Shape::Array(count) } else { Shape::Map(count) }
+    if array && most == count as i64 {
+        Shape::Array(count)
+    } else {
+        Shape::Map(count)
+    }
 }
 
 fn array(lua: &mut Lua<'_>, n: usize, level: usize, out: &mut Vec<u8>) -> Result<(), Raise> {

@@ -31,7 +31,8 @@ impl fmt::Display for UnpackError {
 }
 
 /// What the complaint about a full stack names when values are many.
-pub const TOO_MANY: &str = "too many return values at once; use unpack_one or unpack_limit instead.";
+pub const TOO_MANY: &str =
+    "too many return values at once; use unpack_one or unpack_limit instead.";
 
 /// An open array or map; its table is on the stack.
 enum Frame {
@@ -66,7 +67,10 @@ pub struct Unpacker<'b> {
 impl<'b> Unpacker<'b> {
     /// Reads `bytes` from offset `at` on (at most their length).
     pub fn new(bytes: &'b [u8], at: usize) -> Self {
-        Unpacker { bytes, at: at.min(bytes.len()) }
+        Unpacker {
+            bytes,
+            at: at.min(bytes.len()),
+        }
     }
 
     /// Offset of what was not read yet.
@@ -80,7 +84,11 @@ impl<'b> Unpacker<'b> {
     }
 
     fn take(&mut self, n: usize) -> Result<&'b [u8], UnpackError> {
-        let end = self.at.checked_add(n).filter(|e| *e <= self.bytes.len()).ok_or(UnpackError::Missing)?;
+        let end = self
+            .at
+            .checked_add(n)
+            .filter(|e| *e <= self.bytes.len())
+            .ok_or(UnpackError::Missing)?;
         let taken = &self.bytes[self.at..end];
         self.at = end;
         Ok(taken)
@@ -137,7 +145,12 @@ impl<'b> Unpacker<'b> {
         None
     }
 
-    fn open_array(&self, n: u32, frames: &mut Vec<Frame>, out: &mut impl Build) -> Result<Option<Leaf>, UnpackError> {
+    fn open_array(
+        &self,
+        n: u32,
+        frames: &mut Vec<Frame>,
+        out: &mut impl Build,
+    ) -> Result<Option<Leaf>, UnpackError> {
         if !out.reserve(2) {
             return Err(UnpackError::Stack("in function mp_decode_to_lua_array"));
         }
@@ -151,7 +164,11 @@ impl<'b> Unpacker<'b> {
     }
 
     /// A value is complete: stores it and what ends with it. True when nothing is open any more.
-    fn after(leaf: Leaf, frames: &mut Vec<Frame>, out: &mut impl Build) -> Result<bool, UnpackError> {
+    fn after(
+        leaf: Leaf,
+        frames: &mut Vec<Frame>,
+        out: &mut impl Build,
+    ) -> Result<bool, UnpackError> {
         while let Some(frame) = frames.last_mut() {
             match frame {
                 Frame::Array(next, n) => {
@@ -230,15 +247,24 @@ mod tests {
 
     fn one(bytes: &[u8]) -> Result<usize, UnpackError> {
         let mut out = Sketch::default();
+        // The argument's slot.
+        out.nil();
         let mut unpacker = Unpacker::new(bytes, 0);
         unpacker.value(&mut out)?;
-        assert_eq!(out.len(), 1);
+        assert_eq!(out.len(), 2);
         Ok(unpacker.offset())
     }
 
     #[test]
     fn lengths_that_lie_are_missing_bytes() {
-        for bytes in [&b"\xdd\xff\xff\xff\xff"[..], b"\xdf\xff\xff\xff\xff\x01", b"\xdb\xff\xff\xff\xffab", b"\xa3ab", b"\xcb\x00", b""] {
+        for bytes in [
+            &b"\xdd\xff\xff\xff\xff"[..],
+            b"\xdf\xff\xff\xff\xff\x01",
+            b"\xdb\xff\xff\xff\xffab",
+            b"\xa3ab",
+            b"\xcb\x00",
+            b"",
+        ] {
             assert_eq!(one(bytes), Err(UnpackError::Missing));
         }
     }
@@ -246,7 +272,10 @@ mod tests {
     #[test]
     fn nesting_ends_at_the_stack() {
         let deep = [0x91; 100_000];
-        assert_eq!(one(&deep), Err(UnpackError::Stack("in function mp_decode_to_lua_array")));
+        assert_eq!(
+            one(&deep),
+            Err(UnpackError::Stack("in function mp_decode_to_lua_array"))
+        );
         let deep = [0x81, 0x01].repeat(100_000);
         assert_eq!(one(&deep), Err(UnpackError::Stack(TOO_MANY)));
     }
@@ -256,7 +285,16 @@ mod tests {
         let mut rng = Rng::new(3);
         let mut good = 0;
         for _ in 0..100_000 {
-            let bytes: Vec<u8> = (0..rng.below(12)).map(|_| [rng.below(256), 0x80 + rng.below(0x20), 0xc0 + rng.below(0x20), 1][rng.below(4)] as u8).collect();
+            let bytes: Vec<u8> = (0..rng.below(12))
+                .map(|_| {
+                    [
+                        rng.below(256),
+                        0x80 + rng.below(0x20),
+                        0xc0 + rng.below(0x20),
+                        1,
+                    ][rng.below(4)] as u8
+                })
+                .collect();
             match one(&bytes) {
                 Ok(used) => {
                     good += 1;

@@ -221,8 +221,8 @@ fn acl_check_cmd(lua: &mut Lua<'_>) -> Result<usize, Raise> {
         return Err(fail(lua, text));
     };
     let command: &'static Command = server.registry.row(id);
-    let allowed = command.arity_fits(view.len())
-        && super::checks::permits(server, client, command, id, view);
+    let allowed =
+        command.arity_fits(view.len()) && super::checks::permits(server, client, id, view);
     lua.push_bool(allowed);
     Ok(1)
 }

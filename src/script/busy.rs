@@ -93,9 +93,7 @@ pub fn refusal(server: &Server) -> Error {
 pub fn kill(server: &mut Server, purpose: Purpose) -> Result<(), Error> {
     let refused = refusal(server);
     let Some(run) = server.scripts.run.as_mut() else {
-        return Err(Error::new(
-            "NOTBUSY No scripts in execution right now.",
-        ));
+        return Err(Error::new("NOTBUSY No scripts in execution right now."));
     };
     if run.purpose != purpose {
         return Err(refused);

@@ -95,7 +95,13 @@ impl Cache {
     }
 
     /// Adds a script; `evictable`: it came by EVAL. Returns those that had to go.
-    pub fn add(&mut self, sha: Sha, script: Script, text_len: usize, evictable: bool) -> Vec<Script> {
+    pub fn add(
+        &mut self,
+        sha: Sha,
+        script: Script,
+        text_len: usize,
+        evictable: bool,
+    ) -> Vec<Script> {
         let mut used = None;
         if evictable {
             self.uses += 1;

@@ -68,7 +68,11 @@ fn push_number(args: &mut OwnedArgs, n: f64) {
         return args.push_int(0);
     }
     if n.is_nan() {
-        return args.push(if n.is_sign_negative() { b"-nan" } else { b"nan" });
+        return args.push(if n.is_sign_negative() {
+            b"-nan"
+        } else {
+            b"nan"
+        });
     }
     let mut buf = [0; crate::ds::dtoa::F64_TEXT_MAX];
     args.push(crate::ds::dtoa::write_f64(n, &mut buf));
@@ -176,10 +180,13 @@ fn allowed(
             "ERR This Redis command is not allowed from script",
         ));
     }
+    if command.flags.contains(F::BLOCKING) {
+        super::checks::blocking(&server.config, command, args)?;
+    }
     if !server.state.is_empty() {
         super::checks::on_this_server(server, client, command)?;
     }
-    super::checks::permitted(server, client, command, id, args)?;
+    super::checks::permitted(server, client, id, args)?;
     if command.flags.contains(F::WRITE) {
         super::checks::may_write(server, client)?;
     }

@@ -3,6 +3,8 @@
 use super::shebang::ScriptFlags;
 use super::{Run, Scripts};
 use crate::client::{Client, ClientFlags, CommandId};
+use crate::config::Config;
+use crate::exec::acl;
 use crate::exec::command::{Command, CommandFlags as F};
 use crate::resp::{Args, Error};
 use crate::server::{Server, ServerState};
@@ -80,7 +82,29 @@ pub fn on_this_server(
     Ok(())
 }
 
-/// The caller's permissions.
+/// A command that may wait. Up to 7.0 scripts could not run those; since then they get what is there at once.
+///
+/// # Errors
+/// `redis-compat-version` asks for the former.
+pub fn blocking(config: &Config, command: &Command, args: Args<'_>) -> Result<(), Error> {
+    if !config.compat_before(7, 2) {
+        return Ok(());
+    }
+    if !command.name.starts_with("xread") {
+        return Err(Error::new(
+            "ERR This Redis command is not allowed from script",
+        ));
+    }
+    if args.iter().any(|a| a.eq_ignore_ascii_case(b"block")) {
+        let name = command.name;
+        return Err(Error::text(format!(
+            "ERR {name} command is not allowed with BLOCK option from scripts"
+        )));
+    }
+    Ok(())
+}
+
+/// The caller's permissions; a denial is noted in ACL LOG.
 ///
 /// # Errors
 /// What is denied.
@@ -88,23 +112,18 @@ pub fn on_this_server(
 pub fn permitted(
     server: &mut Server,
     client: &Client,
-    command: &'static Command,
     id: CommandId,
     args: Args<'_>,
 ) -> Result<(), Error> {
-    let _ = (server, client, command, id, args);
-    Ok(())
+    if !client.has(ClientFlags::RESTRICTED) {
+        return Ok(());
+    }
+    acl::check_in_script(server, client, id, args)
 }
 
-/// Whether the caller may run this: what `redis.acl_check_cmd` answers.
-pub fn permits(
-    server: &mut Server,
-    client: &Client,
-    command: &'static Command,
-    id: CommandId,
-    args: Args<'_>,
-) -> bool {
-    permitted(server, client, command, id, args).is_ok()
+/// Whether the caller may run this: what `redis.acl_check_cmd` answers, and nobody notes.
+pub fn permits(server: &Server, client: &Client, id: CommandId, args: Args<'_>) -> bool {
+    !client.has(ClientFlags::RESTRICTED) || acl::check(server, client.user_id, id, &args).is_ok()
 }
 
 /// A writing command.

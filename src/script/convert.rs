@@ -47,7 +47,10 @@ impl<'a> Walk<'a> {
 
     #[inline]
     fn bulk(&mut self, len: i64) -> Option<&'a [u8]> {
-        let text = self.bytes.get(self.at..)?.get(..usize::try_from(len).ok()?)?;
+        let text = self
+            .bytes
+            .get(self.at..)?
+            .get(..usize::try_from(len).ok()?)?;
         self.at += text.len() + 2;
         Some(text)
     }

@@ -19,6 +19,10 @@ use std::marker::PhantomData;
 /// Instructions between two looks at the time.
 const HOOK_EVERY: c_int = 100_000;
 
+/// Runs between two steps of the collector, beside those that Lua takes as it allocates: garbage of the last scripts must not
+/// lie around until the next big one.
+const COLLECT_EVERY: u32 = 50;
+
 /// What an engine is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
@@ -313,8 +317,14 @@ impl Handle {
 
     /// Drops what a run left.
     pub(super) fn clear(self) {
-        // SAFETY: a live state.
-        unsafe { ffi::lua_settop(self.l, 0) }
+        // SAFETY: a live, native state.
+        unsafe {
+            ffi::lua_settop(self.l, 0);
+            (*self.heap).runs += 1;
+            if (*self.heap).runs.is_multiple_of(COLLECT_EVERY) {
+                ffi::lua_gc(self.l, ffi::LUA_GCSTEP, 2);
+            }
+        }
     }
 }
 
@@ -331,7 +341,12 @@ unsafe extern "C-unwind" fn hook(l: *mut RawState, _ar: *mut ffi::lua_Debug) {
         };
         if let Some(text) = verdict {
             ffi::lua_checkstack(l, 6);
-            ffi::lua_sethook(l, Some(hook), ffi::LUA_MASKLINE | ffi::LUA_MASKCOUNT, HOOK_EVERY);
+            ffi::lua_sethook(
+                l,
+                Some(hook),
+                ffi::LUA_MASKLINE | ffi::LUA_MASKCOUNT,
+                HOOK_EVERY,
+            );
             ffi::lua_createtable(l, 0, 3);
             ffi::lua_pushlstring_(l, text.as_ptr().cast(), text.len());
             ffi::lua_setfield(l, -2, c"err".as_ptr());

@@ -283,7 +283,9 @@ pub fn compile(scripts: &mut Scripts, source: &[u8]) -> Result<Library, Error> {
     let entries = registered(handle, pending);
     scripts.functions.forget(pending);
     if let Some(text) = failed {
-        entries.iter().for_each(|e| scripts.functions.forget(e.function));
+        entries
+            .iter()
+            .for_each(|e| scripts.functions.forget(e.function));
         let head = b"ERR Error registering functions: ".as_slice();
         return Err(Error::Bytes([head, &text].concat()));
     }
@@ -441,7 +443,10 @@ fn named(lua: &mut Lua<'_>) -> Result<(Vec<u8>, ScriptFlags), String> {
 /// The list of flag words on top.
 fn read_flags(lua: &mut Lua<'_>) -> Result<ScriptFlags, String> {
     if lua.kind(-1) != Kind::Table {
-        return Err("flags argument to redis.register_function must be a table representing function flags".into());
+        return Err(
+            "flags argument to redis.register_function must be a table representing function flags"
+                .into(),
+        );
     }
     let mut flags = ScriptFlags::empty();
     for i in 1.. {

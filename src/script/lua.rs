@@ -115,6 +115,8 @@ pub struct Heap {
     pub(super) loan: *mut c_void,
     /// When the loading of a library is to be given up, monotonic us.
     pub(super) deadline_us: u64,
+    /// Runs so far.
+    pub(super) runs: u32,
 }
 
 impl Heap {
@@ -126,6 +128,7 @@ impl Heap {
             native: 0,
             loan: std::ptr::null_mut(),
             deadline_us: 0,
+            runs: 0,
         }
     }
 

@@ -74,10 +74,7 @@ pub fn load(server: &mut Server, sha: Sha, body: &[u8], evictable: bool) -> Resu
             Error::Bytes([head, &message].concat())
         })?;
     let script = Script { function, flags };
-    let gone = server
-        .scripts
-        .cache
-        .add(sha, script, body.len(), evictable);
+    let gone = server.scripts.cache.add(sha, script, body.len(), evictable);
     for old in gone {
         server.scripts.eval.forget(old.function);
         server.scripts.evicted += 1;

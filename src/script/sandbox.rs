@@ -295,15 +295,98 @@ unsafe extern "C-unwind" fn pcall(l: *mut RawState) -> c_int {
     }
 }
 
+/// `unpack` with bounds that do not overflow.
+unsafe extern "C-unwind" fn unpack(l: *mut RawState) -> c_int {
+    const TOO_MANY: &CStr = c"too many results to unpack";
+    // SAFETY: as Lua's own, with the count in 64 bits.
+    unsafe {
+        ffi::luaL_checktype(l, 1, ffi::LUA_TTABLE);
+        let first = match ffi::lua_type(l, 2) {
+            t if t <= ffi::LUA_TNIL => 1,
+            _ => ffi::luaL_checkinteger(l, 2) as c_int,
+        };
+        let last = match ffi::lua_type(l, 3) {
+            t if t <= ffi::LUA_TNIL => ffi::lua_objlen(l, 1) as c_int,
+            _ => ffi::luaL_checkinteger(l, 3) as c_int,
+        };
+        if first > last {
+            return 0;
+        }
+        let n = i64::from(last) - i64::from(first) + 1;
+        if n >= 8000 || ffi::lua_checkstack(l, n as c_int) == 0 {
+            return ffi::luaL_error(l, TOO_MANY.as_ptr());
+        }
+        for i in first..=last {
+            ffi::lua_rawgeti_(l, 1, i);
+        }
+        n as c_int
+    }
+}
+
+/// Longest pattern, bytes: matching takes some C stack for each of its items.
+const LONGEST_PATTERN: usize = 16 * 1024;
+
+/// A function of `string` whose second argument is a pattern. Upvalue 1 is Lua's own, which is called in our place: it finds
+/// the arguments where it expects them, and its messages name it rightly.
+unsafe extern "C-unwind" fn with_pattern(l: *mut RawState) -> c_int {
+    // SAFETY: the upvalue is the C function that `guard_patterns` put there, which takes its arguments from the stack.
+    unsafe {
+        if ffi::lua_type(l, 2) == ffi::LUA_TSTRING
+            && ffi::lua_objlen(l, 2) > LONGEST_PATTERN
+            && (ffi::lua_toboolean(l, ffi::lua_upvalueindex(2)) == 0
+                || ffi::lua_toboolean(l, 4) == 0)
+        {
+            return ffi::luaL_error(l, c"pattern too complex".as_ptr());
+        }
+        let own = ffi::lua_touserdata(l, ffi::lua_upvalueindex(1));
+        std::mem::transmute::<*mut c_void, ffi::lua_CFunction>(own)(l)
+    }
+}
+
+/// Puts [`with_pattern`] before the functions of `string`, which is on top.
+unsafe fn guard_patterns(l: *mut RawState) {
+    // SAFETY: called by `open_libraries`, with room on the stack.
+    unsafe {
+        for name in [c"find", c"match", c"gmatch", c"gfind", c"gsub"] {
+            ffi::lua_getfield_(l, -1, name.as_ptr());
+            let own = ffi::lua_tocfunction(l, -1);
+            ffi::lua_settop(l, -2);
+            if let Some(own) = own {
+                ffi::lua_pushlightuserdata(l, own as *mut c_void);
+                // Only `find` can be told that its pattern is plain text.
+                ffi::lua_pushboolean(l, c_int::from(name == c"find"));
+                ffi::lua_pushcclosure(l, with_pattern, 2);
+                ffi::lua_setfield(l, -2, name.as_ptr());
+            }
+        }
+    }
+}
+
+/// Longest chunk, bytes: the lexer counts in 32 bits.
+const LONGEST_CHUNK: usize = 1 << 30;
+
 /// Compiles source text. The first byte of bytecode is no character of Lua: after a blank the parser says so.
 ///
 /// # Safety
-/// `l` must be a live state with room for three values, and slot `source` must hold a string.
+/// `l` must be a live state with room for four values, and slot `source` must hold a string.
 pub unsafe fn load_text(l: *mut RawState, source: c_int, name: *const std::ffi::c_char) -> c_int {
     // SAFETY: the caller's; the string stays on the stack while it is read.
     unsafe {
+        let source = if source < 0 {
+            ffi::lua_gettop(l) + 1 + source
+        } else {
+            source
+        };
         let mut len = 0;
         let mut text = ffi::lua_tolstring(l, source, &mut len);
+        // The parser does not hold on to the string it makes of the name: it must be held here.
+        ffi::lua_pushstring_(l, name);
+        let held = ffi::lua_gettop(l);
+        if len > LONGEST_CHUNK {
+            ffi::lua_pushstring_(l, c"chunk too long".as_ptr());
+            ffi::lua_remove(l, held);
+            return ffi::LUA_ERRSYNTAX;
+        }
         let bytecode = len > 0 && *text.cast::<u8>() == ffi::LUA_SIGNATURE[0];
         if bytecode {
             ffi::lua_pushlstring_(l, c" ".as_ptr(), 1);
@@ -315,6 +398,7 @@ pub unsafe fn load_text(l: *mut RawState, source: c_int, name: *const std::ffi::
         if bytecode {
             ffi::lua_remove(l, -2);
         }
+        ffi::lua_remove(l, held);
         status
     }
 }
@@ -336,6 +420,7 @@ unsafe extern "C-unwind" fn load_string(l: *mut RawState) -> c_int {
     unsafe {
         let text = ffi::luaL_checklstring(l, 1, std::ptr::null_mut());
         let name = ffi::luaL_optlstring(l, 2, text, std::ptr::null_mut());
+        ffi::luaL_checkstack_(l, 8, c"loadstring".as_ptr());
         loaded(l, load_text(l, 1, name))
     }
 }
@@ -449,16 +534,20 @@ pub unsafe fn open_libraries(l: *mut RawState) {
             ffi::lua_pushstring_(l, name.as_ptr());
             ffi::lua_call(l, 1, 0);
         }
+        ffi::lua_getfield_(l, ffi::LUA_GLOBALSINDEX, c"string".as_ptr());
+        guard_patterns(l);
+        ffi::lua_settop(l, -2);
         keep_only(l, ffi::LUA_GLOBALSINDEX, &ALLOWED);
         ffi::lua_getfield_(l, ffi::LUA_GLOBALSINDEX, c"os".as_ptr());
         keep_only(l, ffi::lua_gettop(l), &[b"clock"]);
         ffi::lua_settop(l, -2);
-        let safe: [(&CStr, ffi::lua_CFunction); 8] = [
+        let safe: [(&CStr, ffi::lua_CFunction); 9] = [
             (c"rawset", raw_set),
             (c"rawget", raw_get),
             (c"setmetatable", set_metatable),
             (c"getmetatable", get_metatable),
             (c"next", next),
+            (c"unpack", unpack),
             (c"pcall", pcall),
             (c"loadstring", load_string),
             (c"load", load),

@@ -38,6 +38,10 @@ pub struct MemoryReport {
     pub dbs: Vec<DbOverhead>,
     /// Keys in all of them.
     pub keys: usize,
+    /// What is kept beside the Lua states: scripts, libraries.
+    pub script_caches: (usize, usize),
+    /// The Lua states.
+    pub script_vms: usize,
     /// What jemalloc says.
     pub allocator: AllocStats,
 }
@@ -60,6 +64,11 @@ impl MemoryReport {
                 .map(db_overhead)
                 .collect(),
             keys: server.ks.total_keys(),
+            script_caches: (
+                server.scripts.cache.mem_bytes(),
+                server.scripts.libraries.mem_bytes(),
+            ),
+            script_vms: server.scripts.vm_bytes().0 + server.scripts.vm_bytes().1,
             allocator: alloc::stats(),
             ..Self::default()
         };
@@ -80,7 +89,8 @@ impl MemoryReport {
 
     /// Everything in use that is not data.
     pub fn overhead(&self) -> usize {
-        self.startup + self.clients + self.replicas + self.tables()
+        let scripts = self.script_caches.0 + self.script_caches.1;
+        self.startup + self.clients + self.replicas + self.tables() + scripts
     }
 
     /// Data: what is in use and no overhead.

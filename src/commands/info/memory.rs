@@ -2,8 +2,8 @@
 
 use super::{Around, Lines, human};
 use crate::config::Choice;
-use crate::server::memory_report::{MemoryReport, difference, ratio};
 use crate::script::Scripts;
+use crate::server::memory_report::{MemoryReport, difference, ratio};
 use crate::sys::{alloc, process};
 
 pub(super) fn memory(l: &mut Lines, a: &Around<'_>) {

@@ -8,9 +8,9 @@ use crate::exec::command::{Command, Group, acl, flags};
 use crate::exec::{Ctx, Flow, Outcome};
 use crate::persist::rdb::dump::{DumpError, decode_functions, encode_functions};
 use crate::resp::{Error, Reply};
+use crate::script::busy;
 use crate::script::engine::Purpose;
 use crate::script::libraries::{self, Library, Restore, flag_words};
-use crate::script::busy;
 
 /// A change to the libraries counts as one change of the dataset.
 fn changed(ctx: &mut Ctx<'_>) {
@@ -38,7 +38,6 @@ pub static FUNCTION: Command = Command {
     ],
     ..Command::DEFAULT
 };
-
 
 /// The row of FUNCTION DELETE.
 pub static FUNCTION_DELETE: Command = Command {
@@ -201,9 +200,10 @@ fn function_list(ctx: &mut Ctx<'_>) -> Outcome {
             with_code = true;
         } else if pattern.is_none() && ctx.is(i, "LIBRARYNAME") {
             i += 1;
-            let given = ctx.args.get(i).ok_or(Error::new(
-                "ERR library name argument was not given",
-            ))?;
+            let given = ctx
+                .args
+                .get(i)
+                .ok_or(Error::new("ERR library name argument was not given"))?;
             pattern = Some(given);
         } else {
             let text = [b"ERR Unknown argument ".as_slice(), ctx.arg(i)].concat();
@@ -316,7 +316,9 @@ fn function_restore(ctx: &mut Ctx<'_>) -> Outcome {
     };
     let sources = decode_functions(ctx.arg(2)).map_err(|e| match e {
         DumpError::Footer => Error::new("ERR DUMP payload version or checksum are wrong"),
-        DumpError::Value(_) => Error::new("ERR failed to restore the given payload: bad data format"),
+        DumpError::Value(_) => {
+            Error::new("ERR failed to restore the given payload: bad data format")
+        }
     })?;
     libraries::restore(ctx.server, &sources, policy)?;
     changed(ctx);
@@ -382,4 +384,3 @@ fn function_stats(ctx: &mut Ctx<'_>) -> Outcome {
     reply.int(functions as i64);
     Ok(Flow::Done)
 }
-

@@ -27,7 +27,6 @@ pub static SCRIPT: Command = Command {
     ..Command::DEFAULT
 };
 
-
 /// The row of SCRIPT DEBUG.
 pub static SCRIPT_DEBUG: Command = Command {
     name: "script|debug",
@@ -197,4 +196,3 @@ fn script_load(ctx: &mut Ctx<'_>) -> Outcome {
     ctx.reply().bulk(&api::hex(&sha));
     Ok(Flow::Done)
 }
-

@@ -4,6 +4,10 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 BINDIR = $(DESTDIR)$(PREFIX)/bin
 CONFDIR = $(DESTDIR)$(if $(filter /usr /usr/local,$(PREFIX)),/etc/redis,$(PREFIX)/etc/redis)
+LIBDIR = $(DESTDIR)$(PREFIX)/lib
+UNITDIR = $(LIBDIR)/systemd/system
+MANDIR = $(DESTDIR)$(PREFIX)/share/man/man1
+SYSTEMD ?= yes
 CARGO ?= cargo
 TARGET_DIR = $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 SERVER = $(TARGET_DIR)/release/redis-server
@@ -13,7 +17,7 @@ CHECKED = $(TARGET_DIR)/quick/redis-server
 LINKS = redis-check-rdb redis-check-aof redis-sentinel
 JOBS ?= 2
 
-.PHONY: build quick run test unit it differential tcl tcl-ci setup check fmt bench install uninstall clean help
+.PHONY: build quick run test unit it differential tcl tcl-ci setup check fmt bench fuzz miri install install-systemd uninstall clean help
 
 build: ## the release binary (default)
 	$(CARGO) build --release
@@ -56,14 +60,30 @@ fmt: ## formats the source
 bench: build ## CPU per request of commands and patterns beside the servers in PATH (tests/bench/run --help)
 	tests/bench/run
 
-install: build ## PREFIX=/usr/local DESTDIR=
-	install -d "$(BINDIR)" "$(CONFDIR)"
+fuzz: ## every fuzz target for FUZZ_SECONDS (600) each; needs a nightly toolchain, see SECURITY.md
+	tests/fuzz $(TARGETS)
+
+miri: ## unit tests of the files with unsafe code under Miri; needs a nightly toolchain with miri
+	tests/miri
+
+install: build ## PREFIX=/usr/local DESTDIR= ; SYSTEMD=no leaves the unit out
+	install -d "$(BINDIR)" "$(CONFDIR)" "$(MANDIR)"
 	install -m 755 $(SERVER) "$(BINDIR)/redis-server"
 	for name in $(LINKS); do ln -sf redis-server "$(BINDIR)/$$name"; done
-	test -e "$(CONFDIR)/redis.conf" || test ! -e redis.conf || install -m 644 redis.conf "$(CONFDIR)/redis.conf"
+	test -e "$(CONFDIR)/redis.conf" || install -m 644 redis.conf "$(CONFDIR)/redis.conf"
+	install -m 644 dist/redis-server.1 "$(MANDIR)/redis-server.1"
+	for name in $(LINKS); do ln -sf redis-server.1 "$(MANDIR)/$$name.1"; done
+	test "$(SYSTEMD)" = no || $(MAKE) --no-print-directory install-systemd
+
+install-systemd: ## the unit, and snippets that make its user and folders
+	install -d "$(UNITDIR)" "$(LIBDIR)/sysusers.d" "$(LIBDIR)/tmpfiles.d"
+	sed -e 's|@BINDIR@|$(PREFIX)/bin|g' -e 's|@CONFDIR@|$(CONFDIR:$(DESTDIR)%=%)|g' dist/redstart.service > "$(UNITDIR)/redstart.service"
+	install -m 644 dist/redstart.sysusers "$(LIBDIR)/sysusers.d/redstart.conf"
+	install -m 644 dist/redstart.tmpfiles "$(LIBDIR)/tmpfiles.d/redstart.conf"
 
 uninstall: ## removes what install put there; a changed redis.conf stays
-	rm -f "$(BINDIR)/redis-server" $(foreach name,$(LINKS),"$(BINDIR)/$(name)")
+	rm -f "$(BINDIR)/redis-server" $(foreach name,$(LINKS),"$(BINDIR)/$(name)" "$(MANDIR)/$(name).1") "$(MANDIR)/redis-server.1"
+	rm -f "$(UNITDIR)/redstart.service" "$(LIBDIR)/sysusers.d/redstart.conf" "$(LIBDIR)/tmpfiles.d/redstart.conf"
 	if cmp -s redis.conf "$(CONFDIR)/redis.conf"; then rm -f "$(CONFDIR)/redis.conf"; fi
 
 clean: ## build output and results of the suite

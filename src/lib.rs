@@ -12,6 +12,7 @@ pub mod ds;
 pub mod exec;
 pub mod keyspace;
 pub mod net;
+pub mod observe;
 pub mod persist;
 pub mod pubsub;
 pub mod repl;

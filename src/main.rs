@@ -1,10 +1,12 @@
 //! The binary. Under another name it is another tool, as upstream: see `cli`.
 
 use redstart::cli::Invocation;
+use redstart::persist::aof::check::{self, Job};
 use redstart::sys::alloc::Jemalloc;
 use redstart::{commands, config, persist, server};
 use std::ffi::OsString;
 use std::io::Write;
+use std::path::Path;
 
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
@@ -17,12 +19,17 @@ fn main() {
             refuse("Sentinel mode is not part of this version.")
         }
         Invocation::Server { line, sentinel } => {
-            server::startup::serve(&line, sentinel, &commands::all())
+            let reports = server::Reports {
+                info: commands::info::report,
+            };
+            server::startup::serve(&line, sentinel, &commands::all(), reports)
         }
         Invocation::CheckRdb { file } => check_rdb(&file.to_string_lossy()),
-        Invocation::CheckAof { .. } => {
-            refuse("Checking append only files is not part of this version.")
-        }
+        Invocation::CheckAof {
+            file,
+            fix,
+            truncate_to_timestamp,
+        } => check_aof(&file, fix, truncate_to_timestamp),
         Invocation::Print {
             text,
             to_stderr,
@@ -52,4 +59,15 @@ fn check_rdb(file: &str) -> i32 {
     let now_ms = redstart::sys::clock::wall_ms();
     let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
     persist::rdb::check::main(&args, "", now_ms, &mut out, &mut err)
+}
+
+fn check_aof(file: &Path, fix: bool, truncate_to_timestamp: Option<i64>) -> i32 {
+    let job = match truncate_to_timestamp {
+        Some(at) => Job::CutAt(at),
+        None if fix => Job::Fix,
+        None => Job::Look,
+    };
+    let now_ms = redstart::sys::clock::wall_ms();
+    let (mut input, mut out) = (std::io::stdin().lock(), std::io::stdout());
+    check::main(file, job, now_ms, &mut input, &mut out)
 }

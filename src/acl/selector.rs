@@ -18,8 +18,8 @@ pub struct Selector {
     all_commands: bool,
     /// The list of rules begins with `+@all`.
     base_all: bool,
-    /// The rules behind the base, without blanks, lower case, sign first.
-    rules: Vec<Box<[u8]>>,
+    /// The rules behind the base, without blanks, lower case, sign first, and whether they changed anything when they came.
+    rules: Vec<(Box<[u8]>, bool)>,
     /// First arguments (lower case) allowed per command.
     first_args: Vec<(u16, Box<[u8]>)>,
     /// Every key is allowed for everything.
@@ -154,16 +154,17 @@ impl Selector {
             [b'&', name @ ..] => self.add_channel(name)?,
             [sign @ (b'+' | b'-'), b'@', category @ ..] => {
                 let bit = commands.category(category).ok_or(RuleError::Unknown)?;
+                let mut changed = false;
                 for id in commands.of_category(bit) {
-                    self.set_command(id, *sign == b'+', commands);
+                    changed |= self.set_command(id, *sign == b'+', commands);
                 }
-                self.note(rule);
+                self.note(rule, changed);
             }
             [b'+', name @ ..] => self.allow(rule, name, commands)?,
             [b'-', name @ ..] => {
                 let id = commands.find(name).ok_or(RuleError::Unknown)?;
-                self.set_command(id, false, commands);
-                self.note(rule);
+                let changed = self.set_command(id, false, commands);
+                self.note(rule, changed);
             }
             _ => return Err(RuleError::Syntax),
         }
@@ -178,9 +179,12 @@ impl Selector {
         self.first_args.clear();
     }
 
-    /// Sets the bits of a command and its subcommands; what was said of its first arguments is forgotten.
-    fn set_command(&mut self, id: u16, allowed: bool, commands: &Commands) {
+    /// Sets the bits of a command and its subcommands; what was said of its first arguments is forgotten. Tells whether that
+    /// changed anything.
+    fn set_command(&mut self, id: u16, allowed: bool, commands: &Commands) -> bool {
+        let mut changed = false;
         for id in commands.with_subcommands(id) {
+            changed |= self.bit(id) != allowed;
             if let Some(word) = self.bits.get_mut(usize::from(id) / 64) {
                 let bit = 1 << (id % 64);
                 *word = if allowed { *word | bit } else { *word & !bit };
@@ -188,14 +192,15 @@ impl Selector {
             self.first_args.retain(|(of, _)| *of != id);
         }
         self.all_commands &= allowed;
+        changed
     }
 
     /// `+get`, `+config|get`, `+select|0`.
     fn allow(&mut self, rule: &[u8], name: &[u8], commands: &Commands) -> Result<(), RuleError> {
         let Some(bar) = memchr::memrchr(b'|', name) else {
             let id = commands.find(name).ok_or(RuleError::Unknown)?;
-            self.set_command(id, true, commands);
-            self.note(rule);
+            let changed = self.set_command(id, true, commands);
+            self.note(rule, changed);
             return Ok(());
         };
         let (parent, word) = (&name[..bar], &name[bar + 1..]);
@@ -206,9 +211,10 @@ impl Selector {
         if word.is_empty() {
             return Err(RuleError::Syntax);
         }
+        let mut changed = !self.bit(id);
         if commands.is_container(id) {
             let sub = commands.find(name).ok_or(RuleError::Unknown)?;
-            self.set_command(sub, true, commands);
+            changed = self.set_command(sub, true, commands);
         } else {
             let word = word.to_ascii_lowercase().into_boxed_slice();
             if !self
@@ -219,19 +225,21 @@ impl Selector {
                 self.first_args.push((id, word));
             }
         }
-        self.note(rule);
+        self.note(rule, changed);
         Ok(())
     }
 
     /// Remembers a command rule; it replaces those about the same command or category, its subcommands and first arguments.
-    fn note(&mut self, rule: &[u8]) {
+    fn note(&mut self, rule: &[u8], mut changed: bool) {
         let rule = rule.to_ascii_lowercase();
         let name = &rule[1..];
-        self.rules.retain(|old| {
+        self.rules.retain(|(old, _)| {
             let rest = old[1..].strip_prefix(name);
-            !rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'|')
+            let replaced = rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'|');
+            changed |= replaced;
+            !replaced
         });
-        self.rules.push(rule.into());
+        self.rules.push((rule.into(), changed));
     }
 
     fn add_key_pattern(&mut self, rule: &[u8]) -> Result<(), RuleError> {
@@ -297,10 +305,14 @@ impl Selector {
         out
     }
 
-    /// The command rules: the base and what follows it.
-    pub fn describe_commands(&self) -> Vec<u8> {
+    /// The command rules: the base and what follows it. Before 7.2 (`old_form`) rules that changed nothing were not told.
+    pub fn describe_commands(&self, old_form: bool) -> Vec<u8> {
         let mut out = if self.base_all { b"+@all" } else { b"-@all" }.to_vec();
-        for rule in &self.rules {
+        let told = self
+            .rules
+            .iter()
+            .filter(|(_, changed)| *changed || !old_form);
+        for (rule, _) in told {
             out.push(b' ');
             out.extend_from_slice(rule);
         }
@@ -308,7 +320,7 @@ impl Selector {
     }
 
     /// All rules as ACL LIST prints them; applied to a new selector they make an equal one.
-    pub fn describe(&self) -> Vec<u8> {
+    pub fn describe(&self, old_form: bool) -> Vec<u8> {
         let mut out = self.describe_keys();
         blank(&mut out);
         if !self.all_channels {
@@ -319,7 +331,7 @@ impl Selector {
         }
         out.extend_from_slice(&self.describe_channels());
         out.push(b' ');
-        out.extend_from_slice(&self.describe_commands());
+        out.extend_from_slice(&self.describe_commands(old_form));
         out
     }
 }

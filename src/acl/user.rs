@@ -178,10 +178,10 @@ impl User {
             out.extend_from_slice(hash);
         }
         out.push(b' ');
-        out.extend_from_slice(&self.selectors[0].describe());
+        out.extend_from_slice(&self.selectors[0].describe(old_form));
         for selector in &self.selectors[1..] {
             out.extend_from_slice(b" (");
-            out.extend_from_slice(&selector.describe());
+            out.extend_from_slice(&selector.describe(old_form));
             out.push(b')');
         }
         out

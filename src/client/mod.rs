@@ -174,6 +174,8 @@ pub struct Client {
     pub flags: ClientFlags,
     /// The selected database.
     pub db: u32,
+    /// Replication offset behind what it wrote last (WAIT, WAITAOF).
+    pub woff: i64,
     /// The protocol it speaks.
     pub proto: Protocol,
     /// CLIENT SETNAME.
@@ -225,6 +227,7 @@ impl Client {
             parser: Parser::new(),
             flags: ClientFlags::empty(),
             db: 0,
+            woff: 0,
             proto: Protocol::Resp2,
             name: None,
             lib: [None, None],

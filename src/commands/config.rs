@@ -1,11 +1,11 @@
 //! CONFIG: reading, changing and saving the settings. What a directive is and what it accepts is told by its row in the
 //! config room; what a change does is in `server::apply`.
 
-use crate::client::Client;
-use crate::config::{self, EnableProtected, OwnedLines, SetRights};
+use crate::config::{self, OwnedLines, SetRights};
 use crate::exec::command::{Command, Group, flags};
 use crate::exec::{Ctx, Flow, Outcome};
 use crate::resp::Error;
+use crate::server::auth::is_open_to;
 use crate::server::{Server, ServerState, host};
 
 /// Every command of this family.
@@ -78,26 +78,16 @@ fn config_set(ctx: &mut Ctx<'_>) -> Outcome {
         .map(|i| (ctx.arg(i), ctx.arg(i + 1)))
         .collect();
     let rights = SetRights {
-        protected: allowed(ctx.server.config.enable_protected_configs, ctx.client),
+        protected: is_open_to(ctx.server.config.enable_protected_configs, ctx.client),
         loading: ctx.server.state.contains(ServerState::LOADING),
     };
     let refused = |e: config::SetError| Error::text(e.to_string());
     let prepared = config::prepare_set(&ctx.server.config, &pairs, rights).map_err(refused)?;
     ctx.server.change_settings(prepared).map_err(refused)?;
     // The client of this command was out of the table when the hooks ran.
-    let user = ctx.client.user_id;
-    ctx.server.user_changed(Some(&mut *ctx.client), user, None);
+    ctx.server.follow_user(ctx.client);
     ctx.reply().ok();
     Ok(Flow::Done)
-}
-
-/// Whether a protected family of commands or directives is open to this client.
-pub fn allowed(rule: EnableProtected, client: &Client) -> bool {
-    match rule {
-        EnableProtected::Yes => true,
-        EnableProtected::No => false,
-        EnableProtected::Local => client.addr().is_local(),
-    }
 }
 
 /// The row of CONFIG RESETSTAT.

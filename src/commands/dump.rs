@@ -1,5 +1,6 @@
 //! DUMP and RESTORE: one value as a payload, and back.
 
+use crate::acl::UserFlags;
 use crate::client::ClientFlags;
 use crate::config::values::{NotifyFlags as N, SanitizeDump};
 use crate::exec::command::{Command, KeySpec, acl, flags};
@@ -127,7 +128,11 @@ fn decode(ctx: &Ctx<'_>, key: &[u8], expire_ms: Option<i64>) -> Result<Entry, Er
     let deep = match config.sanitize_dump_payload {
         SanitizeDump::No => false,
         SanitizeDump::Yes => true,
-        SanitizeDump::Clients => !ctx.client.has(ClientFlags::MASTER | ClientFlags::FAKE),
+        SanitizeDump::Clients => {
+            let user = ctx.server.acl.users.get(ctx.client.user_id);
+            let trusted = user.is_some_and(|u| u.flags().contains(UserFlags::SKIP_SANITIZE));
+            !trusted && !ctx.client.has(ClientFlags::MASTER | ClientFlags::FAKE)
+        }
     };
     let limits = Limits::of(config);
     let mut payload = std::borrow::Cow::Borrowed(ctx.arg(3));

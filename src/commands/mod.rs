@@ -16,11 +16,15 @@ pub mod hyperloglog;
 pub mod info;
 pub mod introspect;
 pub mod introspection;
+pub mod latency;
 pub mod list;
+pub mod lolwut;
 pub mod memory;
+pub mod module;
 pub mod monitor;
 pub mod persistence;
 pub mod pubsub;
+pub mod replica;
 pub mod scan;
 pub mod scripting;
 pub mod set;
@@ -29,6 +33,7 @@ pub mod sort;
 pub mod stream;
 pub mod string;
 pub mod transactions;
+pub mod waitaof;
 pub mod zset;
 
 use crate::exec::command::Command;
@@ -48,7 +53,10 @@ pub fn all() -> Vec<&'static Command> {
         connection::COMMANDS,
         debug::COMMANDS,
         info::COMMANDS,
+        latency::COMMANDS,
+        lolwut::COMMANDS,
         memory::COMMANDS,
+        module::COMMANDS,
         monitor::COMMANDS,
         pubsub::COMMANDS,
         introspection::COMMANDS,
@@ -56,7 +64,9 @@ pub fn all() -> Vec<&'static Command> {
         transactions::COMMANDS,
         dump::COMMANDS,
         persistence::COMMANDS,
+        replica::COMMANDS,
         zset::COMMANDS,
+        waitaof::COMMANDS,
         bitmap::COMMANDS,
         hyperloglog::COMMANDS,
         geo::COMMANDS,

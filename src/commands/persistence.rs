@@ -1,4 +1,4 @@
-//! SAVE, BGSAVE, LASTSAVE, SHUTDOWN, and DEBUG RELOAD.
+//! SAVE, BGSAVE, BGREWRITEAOF, LASTSAVE, SHUTDOWN, and DEBUG RELOAD.
 
 use crate::config::values::ShutdownFlags;
 use crate::exec::command::{Command, Group, acl, flags};
@@ -6,7 +6,7 @@ use crate::exec::{Ctx, Flow, Outcome};
 use crate::resp::Error;
 
 /// Every command of this family.
-pub static COMMANDS: &[&Command] = &[&SAVE, &BGSAVE, &LASTSAVE, &SHUTDOWN];
+pub static COMMANDS: &[&Command] = &[&SAVE, &BGSAVE, &BGREWRITEAOF, &LASTSAVE, &SHUTDOWN];
 
 const IN_PROGRESS: Error = Error::new("ERR Background save already in progress");
 
@@ -72,6 +72,44 @@ fn bgsave(ctx: &mut Ctx<'_>) -> Outcome {
         return Err(Error::new("ERR"));
     }
     ctx.reply().simple("Background saving started");
+    Ok(Flow::Done)
+}
+
+/// The row of BGREWRITEAOF.
+pub static BGREWRITEAOF: Command = Command {
+    name: "bgrewriteaof",
+    handler: bgrewriteaof,
+    arity: 1,
+    flags: flags("admin noscript no_async_loading"),
+    group: Group::Server,
+    since: "1.0.0",
+    complexity: "O(1)",
+    summary: "Rewrites the append only file in the background.",
+    ..Command::DEFAULT
+};
+
+fn bgrewriteaof(ctx: &mut Ctx<'_>) -> Outcome {
+    if ctx.server.persist.aof_child() {
+        return Err(Error::new(
+            "ERR Background append only file rewriting already in progress",
+        ));
+    }
+    if ctx.server.persist.child.is_some() || ctx.server.propagation.in_unit() {
+        let aof = &mut ctx.server.persist.aof;
+        aof.rewrite_scheduled = true;
+        // Somebody asked for it: failures of the past do not put it off.
+        aof.failures = 0;
+        ctx.reply()
+            .simple("Background append only file rewriting scheduled");
+        return Ok(Flow::Done);
+    }
+    if !ctx.server.start_aof_rewrite() {
+        return Err(Error::new(
+            "ERR Can't execute an AOF background rewriting. Please check the server logs for more information.",
+        ));
+    }
+    ctx.reply()
+        .simple("Background append only file rewriting started");
     Ok(Flow::Done)
 }
 

@@ -81,6 +81,12 @@ pub enum Apply {
     JemallocThread,
     /// Start or stop the watchdog timer.
     Watchdog,
+    /// Bind the running threads to other processors.
+    Cpus,
+    /// Install or remove the crash handlers.
+    CrashLog,
+    /// Start or stop active defragmentation.
+    ActiveDefrag,
     /// Drop client buffers or tables that are now too large (tracking, ACL log, slow log).
     Trim,
     /// Tell the cluster.

@@ -261,6 +261,25 @@ enum Raised {
     TooLarge,
 }
 
+/// Where in `ops` the opcode for register `index` starts, or the last one: the offset of the opcode before it, its own, and the
+/// first register it covers. Opcodes of one and two bytes are mixed at random, so nothing here branches on which it is.
+fn seek(ops: &[u8], index: usize) -> (usize, usize, usize) {
+    let (mut previous, mut at, mut first) = (0, 0, 0);
+    while let [op, next, ..] = ops[at..] {
+        let mask = if op & 0x80 == 0 { 0x3f } else { 3 };
+        let short = usize::from(op & mask) + 1;
+        let long = (usize::from(op & 0x3f) << 8 | usize::from(next)) + 1;
+        let is_long = op & 0xc0 == 0x40;
+        let end = first + if is_long { long } else { short };
+        let size = 1 + usize::from(is_long);
+        if index < end || at + size >= ops.len() {
+            break;
+        }
+        (previous, at, first) = (at, at + size, end);
+    }
+    (previous, at, first)
+}
+
 fn sparse_raise(
     hll: &mut Vec<u8>,
     index: usize,
@@ -270,14 +289,12 @@ fn sparse_raise(
     if value > VALUE_MAX {
         return Ok(Raised::TooLarge);
     }
-    let (mut at, mut previous, mut first) = (HEADER, HEADER, 0);
-    let (run, size) = loop {
-        let (run, size) = Run::read(&hll[at..]).ok_or(HllError::Corrupted)?;
-        if index < first + run.len {
-            break (run, size);
-        }
-        (previous, at, first) = (at, at + size, first + run.len);
-    };
+    let (previous, at, first) = seek(&hll[HEADER..], index);
+    let (previous, at) = (HEADER + previous, HEADER + at);
+    let (run, size) = Run::read(&hll[at..]).ok_or(HllError::Corrupted)?;
+    if index >= first + run.len {
+        return Err(HllError::Corrupted);
+    }
     if run.value >= value {
         return Ok(Raised::No);
     }

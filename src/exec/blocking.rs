@@ -94,7 +94,8 @@ fn seconds(text: &[u8]) -> Result<f64, Error> {
 pub fn may_wait(ctx: &Ctx<'_>) -> bool {
     const NEVER: ClientFlags = ClientFlags::IN_EXEC
         .union(ClientFlags::SCRIPT)
-        .union(ClientFlags::FAKE);
+        .union(ClientFlags::FAKE)
+        .union(ClientFlags::MASTER);
     !ctx.client.has(NEVER) && !ctx.server.blocking.last_try
 }
 

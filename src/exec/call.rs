@@ -1,10 +1,13 @@
 //! Running one command: the function, then a fixed sequence of steps. What nobody listens to costs a branch.
 
-use super::{Ctx, Flow, blocking, effects, propagate};
+use super::command::CommandFlags;
+use super::{Ctx, Flow, blocking, effects, propagate, role};
 use crate::client::{Client, ClientFlags, CommandId};
+use crate::observe::Event;
 use crate::resp::Error;
 use crate::resp::out::Mark;
 use crate::server::ServerState;
+use crate::sys::crash::Running;
 use hdrhistogram::Histogram;
 
 /// What is counted per command (INFO commandstats and latencystats, LATENCY HISTOGRAM).
@@ -49,7 +52,17 @@ impl CommandStat {
 pub fn call(ctx: &mut Ctx<'_>, id: CommandId) {
     let dirty = ctx.server.ks.fx.dirty;
     let start = ctx.server.clock.mono_ns;
-    let outcome = (ctx.command.handler)(ctx);
+    if ctx.server.state.contains(ServerState::REPLICA) {
+        role::begin(ctx);
+    }
+    let outcome = {
+        let running = Running::new(ctx.command.name, std::ptr::from_ref(ctx));
+        let _entered = running.enter();
+        (ctx.command.handler)(ctx)
+    };
+    if ctx.server.state.contains(ServerState::REPLICA) {
+        role::end(ctx);
+    }
     let mut failed = false;
     let mut block = None;
     match outcome {
@@ -78,6 +91,16 @@ pub fn call(ctx: &mut Ctx<'_>, id: CommandId) {
         let slow = s.config.slowlog_log_slower_than;
         if slow >= 0 && nanos / 1000 >= slow as u64 {
             crate::server::slowlog::note(ctx, nanos / 1000);
+        }
+        let s = &mut *ctx.server;
+        if s.latency.on() {
+            let fast = ctx.command.flags.contains(CommandFlags::FAST);
+            let event = if fast {
+                Event::FastCommand
+            } else {
+                Event::Command
+            };
+            s.latency.note(event, nanos / 1_000_000, s.clock.now_s());
         }
     }
     let changed = ctx.server.ks.fx.dirty != dirty;

@@ -4,9 +4,10 @@
 
 use super::command::{Command, CommandFlags as F};
 use super::ctx::Ctx;
-use super::{acl, blocking, call, multi, pause};
+use super::{acl, blocking, call, multi, pause, propagate, role};
 use crate::client::{Client, ClientFlags, CommandId};
 use crate::resp::{Args, Error};
+use crate::server::auth::is_open_to;
 use crate::server::{Server, ServerState, deliver};
 
 /// Runs one command of a client that is out of the table. `id`: what the name was found to be, ahead.
@@ -33,6 +34,11 @@ pub fn dispatch(
     if let Err(e) = arity(command, args) {
         return reject(server, client, Some(id), &e);
     }
+    if command.flags.contains(F::PROTECTED)
+        && let Err(e) = opened(server, client, command)
+    {
+        return reject(server, client, Some(id), &e);
+    }
     client.last_command = Some(id);
     let special = !server.state.is_empty() || client.has(ClientFlags::SPECIAL);
     let mut ctx = Ctx {
@@ -51,10 +57,17 @@ pub fn dispatch(
     } else {
         call::call(&mut ctx, id);
     }
+    // A client that waits keeps asking for what was written before it began to.
+    if ctx.server.ks.fx.propagating && !ctx.client.has(ClientFlags::BLOCKED) {
+        ctx.client.woff = propagate::stream_offset(ctx.server);
+    }
     // What the command sent to its own client follows its reply.
     deliver::flush_own(ctx.server, ctx.client);
     // What a running script made ready is served when it has ended.
-    if !ctx.server.ks.fx.ready.is_empty() && !ctx.server.scripts.running() {
+    if !ctx.server.ks.fx.ready.is_empty()
+        && !ctx.server.state.contains(ServerState::LOADING)
+        && !ctx.server.scripts.running()
+    {
         blocking::serve_ready(ctx.server, Some(ctx.client));
     }
 }
@@ -82,6 +95,22 @@ fn arity(row: &'static Command, args: Args<'_>) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::text(super::registry::arity_error(row)))
+}
+
+/// DEBUG and MODULE are open only as far as `enable-debug-command` and `enable-module-command` say.
+#[cold]
+fn opened(server: &Server, client: &Client, command: &Command) -> Result<(), Error> {
+    let c = &server.config;
+    let (rule, name, option) = match command.name {
+        "debug" => (c.enable_debug_command, "DEBUG", "debug"),
+        _ => (c.enable_module_command, "MODULE", "module"),
+    };
+    if client.has(ClientFlags::FAKE) || is_open_to(rule, client) {
+        return Ok(());
+    }
+    Err(Error::text(format!(
+        "ERR {name} command not allowed. If the enable-{option}-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server."
+    )))
 }
 
 /// Replies an error to a command that did not run; inside MULTI that fails the transaction.
@@ -130,7 +159,16 @@ fn cut_off_http(server: &mut Server, client: &mut Client) {
 /// Every guard in order; the first that objects wins.
 fn guards(ctx: &mut Ctx<'_>, id: CommandId) -> Result<(), Error> {
     type Guard = fn(&mut Ctx<'_>) -> Result<(), Error>;
-    const ORDER: &[Guard] = &[memory, disk, subscribed, loading, busy, observer];
+    const ORDER: &[Guard] = &[
+        memory,
+        disk,
+        role::read_only,
+        subscribed,
+        role::stale,
+        loading,
+        busy,
+        observer,
+    ];
     if ctx.client.has(ClientFlags::MASTER | ClientFlags::FAKE) {
         // The stream of the master, the AOF and scripts were checked where they come from.
         return Ok(());
@@ -167,12 +205,15 @@ fn memory(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Background saving failed: writes are refused so that the operator notices (`stop-writes-on-bgsave-error`).
+/// Background saving (`stop-writes-on-bgsave-error`) or writing the AOF failed: writes are refused so that the operator notices.
 fn disk(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     if !ctx.server.state.contains(ServerState::DISK_ERROR) {
         return Ok(());
     }
-    let writes = ctx.command.flags.contains(F::WRITE) || ctx.command.name == "ping";
+    let name = ctx.command.name;
+    let writes = ctx.command.flags.contains(F::WRITE)
+        || name == "ping"
+        || name == "exec" && multi::queue_has(ctx, F::WRITE);
     if writes {
         Err(ctx.server.disk_error())
     } else {
@@ -204,7 +245,11 @@ fn subscribed(ctx: &mut Ctx<'_>) -> Result<(), Error> {
 }
 
 fn loading(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    if ctx.server.state.contains(ServerState::LOADING) && !ctx.command.flags.contains(F::LOADING) {
+    let state = ctx.server.state;
+    let denied = state.contains(ServerState::LOADING) && !ctx.command.flags.contains(F::LOADING)
+        || state.contains(ServerState::ASYNC_LOADING)
+            && ctx.command.flags.contains(F::NO_ASYNC_LOADING);
+    if denied {
         return Err(Error::new("LOADING Redis is loading the dataset in memory"));
     }
     Ok(())

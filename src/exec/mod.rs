@@ -17,6 +17,7 @@ pub mod multi;
 pub mod pause;
 pub mod propagate;
 pub mod registry;
+pub mod role;
 
 pub use ctx::Ctx;
 

@@ -161,17 +161,33 @@ fn send(server: &mut Server) {
     }
 }
 
-/// Tells the keyspace whether anybody listens. To be called whenever a listener comes or goes.
+/// Finds out whether anybody listens. To be called whenever a listener comes or goes, and when loading begins or ends.
 pub fn refresh_listening(server: &mut Server) {
+    let loading = server.state.contains(ServerState::LOADING);
+    let aof = !loading && server.persist.aof.takes_commands();
     let replicates = server.repl.backlog.is_some();
-    server.ks.fx.propagating = replicates || server.propagation.tap.is_some();
+    server.ks.fx.propagating = aof || replicates || server.propagation.tap.is_some();
+}
+
+/// How far the stream of what was propagated has come: the replication offset, which grows with an AOF alone as well.
+pub fn stream_offset(server: &Server) -> i64 {
+    server.repl.offset
 }
 
 /// Hands one command to everybody who listens. `db` is None for the EXEC around a unit.
 fn feed(server: &mut Server, db: Option<u32>, args: Args<'_>) {
     // A replica's stream is its master's; what its own clients write stays here.
-    if !server.state.contains(ServerState::REPLICA) {
+    let p = &server.propagation;
+    let (to_replicas, to_aof) = (
+        p.reaches(Propagation::REPLICAS),
+        p.reaches(Propagation::AOF),
+    );
+    if to_replicas && !server.state.contains(ServerState::REPLICA) {
         server.repl.feed(db, args);
+    }
+    if to_aof && server.persist.aof.takes_commands() {
+        let annotate = server.annotation();
+        server.persist.aof.log.take(db, args, annotate);
     }
     if let Some(tap) = &mut server.propagation.tap {
         tap.push((db, OwnedArgs::copy_of(args)));

@@ -3,7 +3,7 @@
 //! What clients hold on to (watched keys, keys they are blocked on) stays with the number of the database. The caller tells
 //! those clients, counts the change and propagates it.
 
-use super::db::Keyspace;
+use super::db::{Db, Keyspace};
 use super::effects::Listening;
 use super::lazyfree::Garbage;
 use std::mem::swap;
@@ -27,6 +27,11 @@ impl Keyspace {
         removed
     }
 
+    /// Exchanges the contents of a database with the one of the same number in another keyspace.
+    pub fn exchange(&mut self, db: u32, other: &mut Keyspace) {
+        exchange(&mut self.dbs[db as usize], &mut other.dbs[db as usize]);
+    }
+
     /// Exchanges the contents of two databases.
     pub fn swap(&mut self, a: u32, b: u32) {
         let (low, high) = (a.min(b) as usize, a.max(b) as usize);
@@ -34,12 +39,15 @@ impl Keyspace {
             return;
         }
         let (left, right) = self.dbs.split_at_mut(high);
-        let (a, b) = (&mut left[low], &mut right[0]);
-        swap(&mut a.keys, &mut b.keys);
-        swap(&mut a.avg_ttl_ms, &mut b.avg_ttl_ms);
-        swap(&mut a.expires, &mut b.expires);
-        swap(&mut a.fields, &mut b.fields);
+        exchange(&mut left[low], &mut right[0]);
     }
+}
+
+fn exchange(a: &mut Db, b: &mut Db) {
+    swap(&mut a.keys, &mut b.keys);
+    swap(&mut a.avg_ttl_ms, &mut b.avg_ttl_ms);
+    swap(&mut a.expires, &mut b.expires);
+    swap(&mut a.fields, &mut b.fields);
 }
 
 #[cfg(test)]

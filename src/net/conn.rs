@@ -61,6 +61,51 @@ impl PeerName {
 }
 
 impl Conn {
+    /// Begins to connect to `host` (a name is looked up, which may take its time) from `source`, if that is not empty. Whether
+    /// it worked shows when the connection becomes writable: [`Conn::connected`].
+    pub fn connect(host: &str, port: u16, source: &str) -> io::Result<Conn> {
+        use std::net::ToSocketAddrs;
+        let mut last = io::ErrorKind::AddrNotAvailable.into();
+        for addr in (host, port).to_socket_addrs()? {
+            match Self::connect_to(addr, source) {
+                Ok(conn) => return Ok(conn),
+                Err(e) => last = e,
+            }
+        }
+        Err(last)
+    }
+
+    fn connect_to(addr: SocketAddr, source: &str) -> io::Result<Conn> {
+        use socket2::{Domain, Protocol, Socket, Type};
+        let s = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+        if !source.is_empty() {
+            let ip: IpAddr = source
+                .parse()
+                .map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+            s.bind(&SocketAddr::new(ip, 0).into())?;
+        }
+        s.set_nonblocking(true)?;
+        match s.connect(&addr.into()) {
+            Err(e) if e.raw_os_error() != Some(libc::EINPROGRESS) => Err(e),
+            _ => Ok(Conn::Tcp(TcpStream::from_std(
+                std::os::fd::OwnedFd::from(s).into(),
+            ))),
+        }
+    }
+
+    /// Whether a connection that was begun stands; the error if it failed.
+    pub fn connected(&self) -> io::Result<bool> {
+        let Conn::Tcp(s) = self else { return Ok(true) };
+        if let Some(e) = s.take_error()? {
+            return Err(e);
+        }
+        match s.peer_addr() {
+            Ok(_) => Ok(true),
+            Err(e) if e.kind() == io::ErrorKind::NotConnected => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
     /// Reads what is there, at most `room` bytes, to the end of `buf`. `Ok(0)` is the end of the stream.
     pub fn read_to(&mut self, buf: &mut Vec<u8>, room: usize) -> io::Result<usize> {
         let old = buf.len();

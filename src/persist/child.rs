@@ -186,16 +186,30 @@ impl Reporter {
 
 /// Writes the snapshot, tells how it goes, and ends the process: what a child does once its surroundings are set up.
 pub fn save_and_exit(ks: &Keyspace, plan: &Plan, path: &Path, pipe: PipeWriter) -> ! {
-    let mut reporter = Reporter::new(pipe, "RDB");
+    work_and_exit("RDB", pipe, |progress| {
+        snapshot::save_file(ks, plan, path, progress)
+            .map(|()| "DB saved on disk".into())
+            .map_err(|e| e.to_string())
+    })
+}
+
+/// Does a child's work, tells how it goes, and ends the process. `work` is given whom to tell the number of keys written, and
+/// gives the line for the log, of success or of failure.
+pub fn work_and_exit(
+    purpose: &'static str,
+    pipe: PipeWriter,
+    work: impl FnOnce(&mut dyn FnMut(u64)) -> Result<String, String>,
+) -> ! {
+    let mut reporter = Reporter::new(pipe, purpose);
     reporter.report(0, false);
     let mut written = 0;
-    let saved = snapshot::save_file(ks, plan, path, &mut |keys| {
+    let done = work(&mut |keys| {
         written = keys;
         reporter.progress(keys);
     });
-    match saved {
-        Ok(()) => {
-            log::info!("DB saved on disk");
+    match done {
+        Ok(line) => {
+            log::info!("{line}");
             reporter.report(written, true);
             fork::exit_now(0)
         }

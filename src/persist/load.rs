@@ -138,6 +138,16 @@ impl<R: Read> Loader<R> {
         }
     }
 
+    /// What it loads from, to look at.
+    pub fn feed(&self) -> &R {
+        self.decoder.input()
+    }
+
+    /// What it loads from.
+    pub fn input(&mut self) -> &mut R {
+        self.decoder.get_mut()
+    }
+
     /// Bytes read so far.
     pub fn offset(&self) -> u64 {
         self.decoder.offset()

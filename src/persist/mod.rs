@@ -4,6 +4,7 @@
 //! * `values`    entries of the keyspace to and from it, one arm per type
 //! * `snapshot`  a whole keyspace into a file;  `load`  a file into the keyspace
 //! * `aof`       the append only file
+//! * `storage`   the disk behind a trait, so that tests can make it fail
 //! * `child`     the forked child's part of BGSAVE, and what it tells its parent
 //! * `state`     what the server remembers about all that (`Persist`), for INFO, cron and the commands
 //!
@@ -14,6 +15,7 @@ pub mod load;
 pub mod rdb;
 pub mod snapshot;
 pub mod state;
+pub mod storage;
 pub mod values;
 
 #[cfg(test)]

@@ -8,14 +8,15 @@
 
 use super::rdb::writer::Hook;
 use super::rdb::{Encoder, EntryMeta, SaveOptions};
+use super::storage::{Disk, Sink, Storage, StoredFile};
 use super::values;
 use crate::config::Config;
 use crate::ds::table::Item;
 use crate::keyspace::{Db, Entry, Keyspace, lru};
 use std::fmt;
-use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Keys between two looks at the time, for progress.
 const PROGRESS_EVERY: u64 = 1024;
@@ -172,45 +173,58 @@ pub fn save_file(
     path: &Path,
     progress: &mut dyn FnMut(u64),
 ) -> Result<(), SaveError> {
+    save_file_on(&Disk, ks, plan, path, progress)
+}
+
+/// [`save_file`] on any storage.
+pub fn save_file_on(
+    storage: &dyn Storage,
+    ks: &Keyspace,
+    plan: &Plan,
+    path: &Path,
+    progress: &mut dyn FnMut(u64),
+) -> Result<(), SaveError> {
     let temp = path.with_file_name(temp_name(std::process::id()));
-    let done = File::create(&temp)
+    let done = storage
+        .create(&temp)
         .map_err(|e| SaveError::Open(temp.clone(), e))
-        .and_then(|file| write_synced(ks, plan, file, progress))
-        .and_then(|()| put_in_place(&temp, path));
+        .and_then(|file| {
+            write_synced(ks, plan, file, progress).map_err(|(what, e)| SaveError::Write(what, e))
+        })
+        .and_then(|()| put_in_place(storage, &temp, path));
     if done.is_err() {
         // Best effort: the error that matters is told already.
-        let _ = fs::remove_file(&temp);
+        let _ = storage.remove(&temp);
     }
     done
 }
 
-fn write_synced(
+/// Writes a whole RDB file and syncs it; an error comes with the name of the step.
+pub fn write_synced(
     ks: &Keyspace,
     plan: &Plan,
-    file: File,
+    file: Arc<dyn StoredFile>,
     progress: &mut dyn FnMut(u64),
-) -> Result<(), SaveError> {
-    let mut out = Encoder::new(file, plan.options);
+) -> Result<(), (&'static str, io::Error)> {
+    let mut out = Encoder::new(Sink::new(file), plan.options);
     if plan.sync_while_writing {
         // Little by little, so that the sync at the end does not stall the disk for everybody.
-        let hook: Hook<File> = Box::new(|file, _| file.sync_data());
+        let hook: Hook<Sink> = Box::new(|sink, _| sink.file().sync());
         out = out.with_hook(hook);
     }
     let written = write_snapshot(&mut out, ks, plan, progress).and_then(|()| out.finish_file());
-    let (file, _) = written.map_err(|e| SaveError::Write("rdbSaveRio", e))?;
-    file.sync_all().map_err(|e| SaveError::Write("fsync", e))
+    let (sink, _) = written.map_err(|e| ("rdbSaveRio", e))?;
+    sink.file().sync().map_err(|e| ("fsync", e))
 }
 
-fn put_in_place(temp: &Path, path: &Path) -> Result<(), SaveError> {
-    fs::rename(temp, path).map_err(|e| SaveError::Rename(temp.into(), path.into(), e))?;
+fn put_in_place(storage: &dyn Storage, temp: &Path, path: &Path) -> Result<(), SaveError> {
+    storage
+        .rename(temp, path)
+        .map_err(|e| SaveError::Rename(temp.into(), path.into(), e))?;
     // The rename itself must survive a power cut.
-    File::open(
-        path.parent()
-            .filter(|p| !p.as_os_str().is_empty())
-            .unwrap_or(Path::new(".")),
-    )
-    .and_then(|folder| folder.sync_all())
-    .map_err(|e| SaveError::Write("fsync folder", e))
+    storage
+        .sync_dir(path.parent().unwrap_or(Path::new("")))
+        .map_err(|e| SaveError::Write("fsync folder", e))
 }
 
 /// Writes header, functions and all databases; the end of the file is the caller's.

@@ -1,5 +1,6 @@
 //! What the server remembers about saving and loading: the running child, the last results, and the figures INFO shows.
 
+use super::aof::Aof;
 use super::child::Reports;
 use std::time::Instant;
 
@@ -30,9 +31,17 @@ pub struct Persist {
     pub last_load_keys_expired: u64,
     /// The load under way, if there is one.
     pub loading: Option<Loading>,
+    /// The history the file that was loaded last belongs to.
+    pub loaded_history: super::load::Replication,
     /// Function libraries found in the last file. They are written back with every save, so that none is lost while no script
     /// engine holds them.
     pub functions: Vec<Vec<u8>>,
+    /// The append only file.
+    pub aof: Aof,
+    /// Whether its last write or sync failed, as the guards know it.
+    pub aof_failed: bool,
+    /// The durable replication offset when those in WAITAOF were last looked at.
+    pub aof_durable_seen: i64,
 }
 
 /// A running child.
@@ -44,6 +53,8 @@ pub struct Child {
     pub kind: ChildKind,
     /// Where its reports come from.
     pub reports: Reports,
+    /// Whether it writes a base file in RDB form.
+    pub rdb_base: bool,
     /// When it was started.
     pub started_s: i64,
     /// `fx.dirty` when it was started: those changes are in its snapshot.
@@ -65,6 +76,8 @@ pub struct Child {
 pub enum ChildKind {
     /// A snapshot to disk.
     Rdb,
+    /// A base file of the AOF.
+    Aof,
 }
 
 /// A load under way, for INFO.
@@ -116,7 +129,11 @@ impl Persist {
             last_load_keys_loaded: 0,
             last_load_keys_expired: 0,
             loading: None,
+            loaded_history: super::load::Replication::default(),
             functions: Vec::new(),
+            aof: Aof::new(),
+            aof_failed: false,
+            aof_durable_seen: -1,
         }
     }
 
@@ -125,6 +142,21 @@ impl Persist {
         self.child
             .as_ref()
             .is_some_and(|c| c.kind == ChildKind::Rdb)
+    }
+
+    /// Whether a child writes a base file of the AOF (`aof_rewrite_in_progress`).
+    pub fn aof_child(&self) -> bool {
+        self.child
+            .as_ref()
+            .is_some_and(|c| c.kind == ChildKind::Aof)
+    }
+
+    /// `aof_current_rewrite_time_sec`: -1 without one.
+    pub fn current_rewrite_time_s(&self, now_s: i64) -> i64 {
+        match &self.child {
+            Some(c) if c.kind == ChildKind::Aof => now_s - c.started_s,
+            _ => -1,
+        }
     }
 
     /// `rdb_current_bgsave_time_sec`: -1 without one.

@@ -6,9 +6,17 @@
 //! The stream is RESP commands, as `exec::propagate` hands them on ([`Replication::feed`]); a replica appends its master's bytes
 //! as they are ([`Replication::append`]). Both go into one [`History`] (`ds::history`), which is the backlog and at once what the
 //! replicas still have to be sent: each of them only has a cursor in it.
+//!
+//! Of the replica's side: `handshake` and `transfer` are what is said on the wire, `feed` a snapshot as it comes, `link` how far
+//! all that is.
+pub mod feed;
+pub mod handshake;
 pub mod id;
+pub mod link;
+pub mod transfer;
 
 pub use id::ReplId;
+pub use link::MasterLink;
 
 use crate::client::ClientRef;
 use crate::ds::history::History;
@@ -36,6 +44,8 @@ pub struct Replication {
     pub lonely_since_s: i64,
     /// The stream grew since replicas were last put on the list of writers.
     pub grew: bool,
+    /// The link to our master; at rest on a master.
+    pub link: MasterLink,
 }
 
 impl Replication {
@@ -51,6 +61,7 @@ impl Replication {
             replicas: Vec::new(),
             lonely_since_s: now_s,
             grew: false,
+            link: MasterLink::default(),
         }
     }
 

@@ -113,6 +113,16 @@ impl OutBuf {
         }
     }
 
+    /// What was appended since `mark`, as far as it lies in one piece: enough to look at how a reply begins.
+    pub fn since(&self, mark: Mark) -> &[u8] {
+        match self.closed.get(mark.pieces) {
+            None => self.tail.get(mark.tail..),
+            Some(Piece::Own(v)) => v.get(mark.tail..),
+            Some(shared) => Some(shared.bytes()),
+        }
+        .unwrap_or_default()
+    }
+
     /// Drops everything appended since `mark`.
     pub fn truncate_to(&mut self, mark: Mark) {
         while self.closed.len() > mark.pieces {

@@ -25,6 +25,9 @@ pub struct Limits {
     pub max_bulk: i64,
     /// False while the connection still has to authenticate.
     pub authenticated: bool,
+    /// Commands stay whole in the buffer, long arguments too: whoever reads them wants their bytes as they came (the stream of
+    /// a master). [`Step::Filling`] does not come then.
+    pub whole: bool,
 }
 
 /// A request the peer must not send; the connection ends after the reply.
@@ -259,7 +262,7 @@ impl Parser {
                 }
             };
             if buf.len() - pos < len + 2 {
-                if len >= BIG_ARG {
+                if len >= BIG_ARG && !limits.whole {
                     let mut v = Vec::with_capacity(len + 2);
                     v.extend_from_slice(&buf[pos..]);
                     self.filling = Some(v);
@@ -448,6 +451,7 @@ mod tests {
     const OPEN: Limits = Limits {
         max_bulk: 512 << 20,
         authenticated: true,
+        whole: false,
     };
 
     /// Feeds `input` in pieces as a connection would and returns the commands, or the error after them.
@@ -519,6 +523,7 @@ mod tests {
         let err = |s: &[u8], l| run(s, || usize::MAX, l).1;
         let unauth = Limits {
             authenticated: false,
+            whole: false,
             ..OPEN
         };
         assert_eq!(

@@ -6,6 +6,7 @@ use crate::client::{Client, ClientFlags, CommandId};
 use crate::config::Config;
 use crate::exec::acl;
 use crate::exec::command::{Command, CommandFlags as F};
+use crate::exec::role;
 use crate::resp::{Args, Error};
 use crate::server::{Server, ServerState};
 
@@ -50,14 +51,19 @@ pub fn may_start(
 
 /// A replica that lost its master and is not to serve old data.
 fn stale(server: &Server, client: &Client) -> Result<(), Error> {
-    let _ = (server, client);
-    Ok(())
+    if must_obey(client) || !role::is_stale(server) {
+        return Ok(());
+    }
+    Err(role::STALE)
 }
 
 /// Whether writes are possible here at all: not on a read-only replica, not while saving fails.
 fn writable(server: &Server, client: &Client) -> Result<(), Error> {
     if must_obey(client) {
         return Ok(());
+    }
+    if role::is_read_only(server) {
+        return Err(role::READ_ONLY);
     }
     if server.state.contains(ServerState::DISK_ERROR) {
         return Err(server.disk_error());

@@ -244,14 +244,12 @@ fn check_new(
     new.collision(library, &[])
 }
 
-/// Makes the libraries what `Server::persist.functions` holds, after a file was loaded. False when one of them is broken; the
-/// log says which.
-pub fn adopt(server: &mut Server) -> bool {
-    let sources = std::mem::take(&mut server.persist.functions);
-    match restore(server, &sources, Restore::Flush) {
+/// Takes in the libraries of a file that was loaded. False when one of them is broken or collides; the log says which.
+pub fn adopt(server: &mut Server, sources: Vec<Vec<u8>>, policy: Restore) -> bool {
+    match restore(server, &sources, policy) {
         Ok(()) => true,
         Err(e) => {
-            log::warn!("Failed creating a library of the RDB file: {e}");
+            log::warn!("Failed creating a function library: {e}");
             false
         }
     }

@@ -5,9 +5,10 @@
 
 use super::host::{self, OomRole};
 use super::{Server, logging};
+use crate::config::values::AppendFsync;
 use crate::config::{Apply, Config, Prepared, Reason, SetError};
 use crate::net::Listener;
-use crate::sys::{alloc, process};
+use crate::sys::{alloc, crash, process};
 
 impl Server {
     /// Makes a checked CONFIG SET take effect.
@@ -54,6 +55,13 @@ impl Server {
                 Ok(())
             }
             Apply::AppendOnly => self.switch_append_only(),
+            Apply::AppendFsync => {
+                // Under `always` what earlier turns left to the thread must not be behind what comes now.
+                if self.config.appendfsync == AppendFsync::Always {
+                    self.persist.aof.syncer.drain();
+                }
+                Ok(())
+            }
             Apply::Dir => self.change_directory(before),
             Apply::RequirePass => {
                 self.set_default_password(None);
@@ -75,6 +83,20 @@ impl Server {
                 alloc::set_background_thread(self.config.jemalloc_bg_thread);
                 Ok(())
             }
+            Apply::Watchdog => {
+                self.set_watchdog();
+                Ok(())
+            }
+            Apply::Cpus => host::rebind(&self.config)
+                .map_err(|e| Reason::Os(format!("Unable to set the processors: {e}"))),
+            Apply::CrashLog => {
+                crash::install(self.config.crash_log_enabled);
+                Ok(())
+            }
+            Apply::ActiveDefrag if self.config.activedefrag => Err(Reason::Text(
+                "Active defragmentation cannot be enabled: it requires a Redis server compiled with a modified Jemalloc like the one shipped by default with the Redis source distribution",
+            )),
+            Apply::ActiveDefrag => Ok(()),
             Apply::Trim => {
                 self.slowlog.trim(self.config.slowlog_max_len as usize);
                 self.acl.log.trim(self.config.acllog_max_len as usize);
@@ -93,12 +115,21 @@ impl Server {
             | Apply::TlsPort
             | Apply::Tls
             | Apply::MaxMemoryClients
-            | Apply::AppendFsync
             | Apply::ReplBacklogSize
             | Apply::MinReplicas
-            | Apply::Watchdog
             | Apply::Cluster => Ok(()),
         }
+    }
+
+    /// Starts or stops the watchdog. Its period is at least two ticks of cron, which winds it up.
+    fn set_watchdog(&mut self) {
+        let on = self.config.watchdog_period > 0;
+        if on {
+            let least = 2000 / self.config.hz.max(1);
+            self.config.watchdog_period = self.config.watchdog_period.max(least as _);
+        }
+        crash::watchdog::install(on);
+        crash::watchdog::wind_up(self.config.watchdog_period as u64);
     }
 
     /// Closes the TCP listeners and opens those the configuration names; why not is logged.
@@ -158,14 +189,6 @@ impl Server {
         }
         self.settings_changed();
         self.free_memory();
-    }
-
-    fn switch_append_only(&mut self) -> Result<(), Reason> {
-        if !self.config.appendonly {
-            return Ok(());
-        }
-        log::warn!("Append only files are not part of this version: appendonly stays off.");
-        Err(Reason::Text("Unable to turn on AOF. Check server logs."))
     }
 
     fn change_directory(&self, before: &Config) -> Result<(), Reason> {

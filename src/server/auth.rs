@@ -9,6 +9,7 @@ use super::Server;
 use crate::acl::users::DEFAULT_USER;
 use crate::acl::{Event, Reason, User, UserId};
 use crate::client::{Client, ClientFlags};
+use crate::config::EnableProtected;
 use crate::exec::acl;
 use crate::pubsub::Kind;
 use crate::resp::Error;
@@ -114,6 +115,14 @@ impl Server {
         }
     }
 
+    /// Makes one client follow its user and what the default user lets in.
+    pub fn follow_user(&self, client: &mut Client) {
+        if !self.asks_for_password() {
+            client.flags.remove(ClientFlags::UNAUTHENTICATED);
+        }
+        become_user(client, client.user_id, self.acl.users.get(client.user_id));
+    }
+
     /// A user was removed: its clients are logged out and closed, the running one when it has its reply.
     pub fn user_removed(&mut self, running: &mut Client, id: UserId) {
         let clients = self.clients.iter().filter(|c| c.user_id == id);
@@ -148,6 +157,15 @@ impl Server {
         let changed = users.change(DEFAULT_USER, &[b"resetpass".to_vec(), rule], rules);
         debug_assert!(changed.is_ok());
         self.user_changed(running, UserId::DEFAULT, None);
+    }
+}
+
+/// Whether what `enable-debug-command` and its kin guard is open to this client.
+pub fn is_open_to(rule: EnableProtected, client: &Client) -> bool {
+    match rule {
+        EnableProtected::Yes => true,
+        EnableProtected::No => false,
+        EnableProtected::Local => client.addr().is_local(),
     }
 }
 

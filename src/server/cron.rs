@@ -16,6 +16,9 @@ impl Server {
 
     fn cron_steps(&mut self) {
         self.cron_loops += 1;
+        if self.config.watchdog_period > 0 {
+            crate::sys::crash::watchdog::wind_up(self.config.watchdog_period as u64);
+        }
         if self.cron_loops.is_multiple_of(100) {
             crate::sys::process::refresh_utc_offset(self.clock.now_s());
         }
@@ -24,6 +27,10 @@ impl Server {
         self.sample_ttls();
         self.clients_cron();
         shutdown::on_signal(self);
+        self.expire_own_keys();
+        if self.cron_loops.is_multiple_of(self.config.hz.max(1) as u64) {
+            self.replica_cron();
+        }
         self.persist_cron();
         super::tracked::limit(self);
     }

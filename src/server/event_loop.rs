@@ -1,7 +1,7 @@
 //! The loop: wait, serve what is ready, write, close.
 
 use super::input::{self, Scratch};
-use super::{Server, saving};
+use super::{Server, ServerState, replica, saving};
 use crate::client::ClientRef;
 use crate::exec::{blocking, pause};
 use crate::net::{Readiness, Token};
@@ -30,6 +30,7 @@ impl Server {
                 self.cron();
                 next_cron_ms = self.clock.now_ms + 1000 / i64::from(self.config.hz.max(1));
             }
+            self.gather(&mut scratch);
             self.before_sleep(&mut scratch);
             self.note_turn(woke_ns);
         }
@@ -48,6 +49,7 @@ impl Server {
         let q = &self.queues;
         if !(q.read.is_empty() && q.accept.is_empty() && q.resumed.is_empty())
             || self.eviction.unfinished
+            || self.repl.link.again
         {
             return Duration::ZERO;
         }
@@ -70,6 +72,9 @@ impl Server {
             }
             input::on_readable(self, h, scratch);
         }
+        if self.repl.link.again {
+            self.serve_link();
+        }
         for i in std::mem::take(&mut self.queues.accept) {
             self.accept_some(i);
         }
@@ -84,6 +89,7 @@ impl Server {
                 }
                 Token::Listener(i) => self.accept_some(i),
                 Token::Other(saving::CHILD_PIPE) => self.check_child(),
+                Token::Other(replica::MASTER_LINK) => self.serve_link(),
                 Token::Wake | Token::Other(_) => {}
             }
         }
@@ -98,7 +104,12 @@ impl Server {
             return;
         }
         if r.writable && self.clients.get(h).is_some_and(|c| c.has(F::WRITE_BLOCKED)) {
-            self.write_client(h);
+            if self.replies_wait_for_sync() {
+                // Behind what waits there may be replies to changes of this very turn.
+                self.queues.write.push(h);
+            } else {
+                self.write_client(h);
+            }
         }
         // On the ready list already: its turn comes.
         if r.readable && self.clients.get(h).is_some_and(|c| !c.has(F::READ_QUEUED)) {
@@ -112,6 +123,7 @@ impl Server {
             self.go_on(scratch);
         }
         self.evict_clients();
+        self.commit_turn();
         self.write_pending();
         self.close_marked();
     }
@@ -119,10 +131,14 @@ impl Server {
     /// Lets those go on who waited.
     fn go_on(&mut self, scratch: &mut Scratch) {
         pause::end_due(self);
-        self.expire_slice();
-        self.evict_more();
+        let loading = self.state.contains(ServerState::LOADING);
+        if !loading {
+            self.expire_slice();
+            self.evict_more();
+        }
         blocking::expire_deadlines(self);
-        if !self.ks.fx.ready.is_empty() {
+        // While data are loaded nobody may take any of them.
+        if !loading && !self.ks.fx.ready.is_empty() {
             // Keys that changed outside of any command: expiry, loading.
             blocking::serve_ready(self, None);
         }

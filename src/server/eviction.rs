@@ -9,6 +9,7 @@ use crate::config::values::EvictionPolicy;
 use crate::exec::propagate;
 use crate::keyspace::evict::Pool;
 use crate::keyspace::{ExpiredKeys, Key};
+use crate::observe::Event;
 use crate::sys::clock::mono_ns;
 
 /// Evictions between two looks at the clock.
@@ -49,7 +50,9 @@ fn time_limit_ns(tenacity: u32) -> u64 {
 impl Server {
     /// Bytes in use that count against `maxmemory`.
     fn counted_memory(&self) -> usize {
+        // Evicting fills the AOF's buffer: counted, it would make eviction feed itself.
         self.used_memory()
+            .saturating_sub(self.persist.aof.log.buffer_bytes())
     }
 
     /// Makes room below `maxmemory`. False when nothing can be evicted, so that commands that need memory must fail; true also
@@ -72,6 +75,15 @@ impl Server {
             self.eviction.pool.clear();
         }
         let deadline = start.saturating_add(time_limit_ns(self.config.maxmemory_eviction_tenacity));
+        let enough = self.evict_until(limit, deadline);
+        let took_ms = (mono_ns() - start) / 1_000_000;
+        self.latency
+            .note(Event::EvictionCycle, took_ms, self.clock.now_s());
+        enough
+    }
+
+    /// Evicts until the memory in use is at most `limit`, or until the time is over; see [`Server::free_memory`].
+    fn evict_until(&mut self, limit: usize, deadline_ns: u64) -> bool {
         let pending = self.ks.lazy.pending();
         loop {
             let found = (0..BATCH).all(|_| self.counted_memory() <= limit || self.evict_one());
@@ -91,7 +103,7 @@ impl Server {
                 self.eviction.unfinished = pending;
                 break pending;
             }
-            if mono_ns() >= deadline {
+            if mono_ns() >= deadline_ns {
                 self.eviction.unfinished = true;
                 break true;
             }
@@ -114,9 +126,15 @@ impl Server {
             bytes: &v.key,
             hash: v.hash,
         };
+        let start = if self.latency.on() { mono_ns() } else { 0 };
         self.ks
             .view(v.db, &self.config, now_ms, ExpiredKeys::Show, false)
             .delete_evicted(key);
+        if start != 0 {
+            let took_ms = (mono_ns() - start) / 1_000_000;
+            self.latency
+                .note(Event::EvictionDel, took_ms, self.clock.now_s());
+        }
         true
     }
 

@@ -9,6 +9,7 @@ use super::{Server, ServerState};
 use crate::exec::{blocking, effects, propagate};
 use crate::keyspace::expire::{Due, Step};
 use crate::keyspace::{ExpiredKeys, Key};
+use crate::observe::Event;
 use crate::sys::clock::mono_ns;
 
 /// Longest slice, ns.
@@ -27,6 +28,8 @@ pub struct Expiry {
     /// No slice before this monotonic time, ns.
     not_before_ns: u64,
     due: Due,
+    /// Keys with a time to live that a writable replica made itself.
+    pub own: super::replica::expires::OwnExpires,
     /// Share of volatile keys that are due and still there, percent, smoothed (INFO `expired_stale_perc`).
     pub stale_percent: f64,
     /// Slices that ended before the work did (INFO `expired_time_cap_reached_count`).
@@ -78,6 +81,9 @@ impl Server {
         self.deliver_background_effects();
         let spent = mono_ns() - start;
         self.expiry.spent_ns += spent;
+        let now_s = self.clock.now_s();
+        self.latency
+            .note(Event::ExpireCycle, spent / 1_000_000, now_s);
         if capped {
             self.expiry.time_cap_reached += 1;
             let percent = 25 + 2 * (u64::from(self.config.active_expire_effort.max(1)) - 1);

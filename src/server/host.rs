@@ -2,7 +2,7 @@
 //! system's settings an operator should be warned about.
 
 use crate::config::{Config, OomScoreAdj, Supervised};
-use crate::sys::process;
+use crate::sys::{affinity, process};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::io;
 use std::os::unix::net::UnixDatagram;
@@ -313,6 +313,84 @@ pub fn warn_about_backlog(backlog: i32) {
             "WARNING: The TCP backlog setting of {backlog} cannot be enforced because /proc/sys/net/core/somaxconn is set to the lower value of {max}."
         );
     }
+}
+
+/// Says what the configuration asks for and is not there, where ignoring it in silence would mislead.
+pub fn note_unsupported(config: &mut Config) {
+    if config.io_threads > 1 {
+        log::info!(
+            "io-threads {} is accepted and not needed: one thread serves all connections here.",
+            config.io_threads
+        );
+    }
+    if config.activedefrag {
+        log::warn!(
+            "activedefrag yes has no effect: there is no active defragmentation here. Unused pages go back to the system after a second."
+        );
+        config.activedefrag = false;
+    }
+}
+
+/// Binds the calling thread to the processors of a `*-cpulist`; an empty list leaves it as it is.
+pub fn bind(list: &crate::config::Text, what: &str) {
+    if list.as_bytes().is_empty() {
+        return;
+    }
+    let bound = match affinity::parse(list.as_bytes()) {
+        Some(cpus) => affinity::set(&cpus).map_err(|e| os_text(&e)),
+        None => Err("not a list of processors".into()),
+    };
+    if let Err(why) = bound {
+        log::warn!(
+            "Binding {what} to processors '{}': {why}",
+            list.to_str_lossy()
+        );
+    }
+}
+
+/// Before background threads are started: they inherit the processors of `bio-cpulist`. Returns what the main thread has to go
+/// back to, see [`bind_main_thread`]. Without a list no system call is made: a sandbox may kill a process for it.
+pub fn bind_background_threads(config: &Config) -> Option<affinity::Cpus> {
+    if config.bio_cpulist.as_bytes().is_empty() {
+        return None;
+    }
+    let before = affinity::of_this_thread().ok();
+    bind(&config.bio_cpulist, "background threads");
+    before
+}
+
+/// After they were started: binds the main thread as `server-cpulist` says.
+pub fn bind_main_thread(config: &Config, before: Option<affinity::Cpus>) {
+    if let Some(cpus) = before
+        && let Err(e) = affinity::set(&cpus)
+    {
+        log::debug!("Unbinding the main thread: {e}");
+    }
+    bind(&config.server_cpulist, "the main thread");
+}
+
+/// CONFIG SET of a list for running threads: binds the main thread and those in the background.
+pub fn rebind(config: &Config) -> Result<(), String> {
+    let cpus = |list: &crate::config::Text| match list.as_bytes() {
+        b"" => Ok(None),
+        text => affinity::parse(text)
+            .map(Some)
+            .ok_or("not a list of processors".to_string()),
+    };
+    let (main, bio) = (cpus(&config.server_cpulist)?, cpus(&config.bio_cpulist)?);
+    if let Some(main) = main {
+        affinity::set(&main).map_err(|e| os_text(&e))?;
+    }
+    if let Some(bio) = bio {
+        affinity::set_others(&bio, "bio_").map_err(|e| os_text(&e))?;
+    }
+    Ok(())
+}
+
+/// Whether the system gives every process transparent huge pages.
+pub fn huge_pages_always() -> bool {
+    std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled")
+        .is_ok_and(|text| text.contains("[always]"))
 }
 
 fn read_number(path: &str) -> Option<i64> {

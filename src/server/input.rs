@@ -84,7 +84,12 @@ pub fn resume(server: &mut Server, handle: ClientRef, scratch: &mut Scratch) {
     client.flags.remove(ClientFlags::RESUMED);
     if let Some((id, args)) = pause::take_held(&mut client) {
         server.clock.tick();
+        let mark = client.out.mark();
         dispatch(server, &mut client, args.view(), Some(id), None);
+        if client.has(ClientFlags::MASTER) {
+            // Its bytes were kept when it was held back.
+            server.applied(&mut client, b"", mark);
+        }
     }
     if !client.query.is_empty() {
         let mut buf = std::mem::take(&mut client.query);
@@ -139,7 +144,7 @@ fn read_some(server: &mut Server, client: &mut Client, scratch: &mut Scratch) ->
         buf.clear();
         scratch.buf = buf;
     }
-    if client.query.len() > server.config.client_query_buffer_limit as usize {
+    if holds_too_much(server, client) {
         log::warn!(
             "Closing client that reached max query buffer length: id={} addr={}",
             client.id,
@@ -150,6 +155,23 @@ fn read_some(server: &mut Server, client: &mut Client, scratch: &mut Scratch) ->
     }
     server.finish_turn_of(client);
     state
+}
+
+/// What a client that did not log in may have in its query buffer, bytes: it must not be able to fill memory with commands that
+/// never end.
+const UNAUTHENTICATED_QUERY_MAX: usize = 1024 * 1024;
+
+/// Whether a client's input passed `client-query-buffer-limit`. What MULTI has queued is input that did not run yet.
+fn holds_too_much(server: &Server, client: &Client) -> bool {
+    if client.has(ClientFlags::MASTER) {
+        return false;
+    }
+    let queued = client.multi.as_ref().map_or(0, |m| m.queued_bytes);
+    let held = client.query.len() + client.parser.mem_bytes() + queued;
+    let limit = server.config.client_query_buffer_limit as usize;
+    // What is being read into a long argument is bounded by proto-max-bulk-len.
+    client.query.len() + queued > limit
+        || client.has(ClientFlags::UNAUTHENTICATED) && held > UNAUTHENTICATED_QUERY_MAX
 }
 
 /// Keeps the unprocessed rest of a client's own buffer; an empty one is given back to the allocator.
@@ -173,6 +195,9 @@ fn note_read(server: &mut Server, client: &mut Client, r: io::Result<usize>, roo
             server.stats.reads += 1;
             server.stats.net_in += n as u64;
             client.net_in += n as u64;
+            if client.has(ClientFlags::MASTER) {
+                server.note_stream_read(n);
+            }
             client.last_interaction_s = server.clock.now_s();
             if n < room { Read::Drained } else { Read::More }
         }
@@ -234,9 +259,15 @@ fn parse_ahead(
     scratch: &mut Scratch,
 ) -> Option<ProtocolError> {
     let authenticated = !client.has(ClientFlags::UNAUTHENTICATED);
+    let master = client.has(ClientFlags::MASTER);
     let limits = Limits {
-        max_bulk: server.config.proto_max_bulk_len as i64,
+        max_bulk: if master {
+            i64::from(u32::MAX)
+        } else {
+            server.config.proto_max_bulk_len as i64
+        },
         authenticated,
+        whole: master,
     };
     // AUTH changes what may follow it.
     let ahead = if authenticated { AHEAD } else { 1 };
@@ -318,12 +349,30 @@ fn run_batch(
             &scratch.ranges[r0..a.ranges_end],
             &scratch.big[b0..a.big_end],
         );
-        if !args.is_empty() {
+        if client.has(ClientFlags::MASTER) {
+            run_of_master(server, client, args, a, &buf[a.start..a.end]);
+        } else if !args.is_empty() {
             dispatch(server, client, args, a.id, a.first_hash);
         }
         (r0, b0, pos) = (a.ranges_end, a.big_end, a.end);
     }
     pos
+}
+
+/// Runs one command of the stream: it counts by its bytes.
+#[cold]
+fn run_of_master(
+    server: &mut Server,
+    client: &mut Client,
+    args: Args<'_>,
+    a: &Ahead,
+    bytes: &[u8],
+) {
+    let mark = client.out.mark();
+    if !args.is_empty() {
+        dispatch(server, client, args, a.id, a.first_hash);
+    }
+    server.applied(client, bytes, mark);
 }
 
 /// A fresh parser; a long argument that was being filled goes back to the end of the buffer.
@@ -335,9 +384,12 @@ fn restart(mut old: Parser, buf: &mut Vec<u8>) -> Parser {
 }
 
 fn protocol_error(server: &mut Server, client: &mut Client, rest: &[u8], e: ProtocolError) {
-    let sample = String::from_utf8_lossy(&rest[..rest.len().min(128)])
-        .escape_debug()
-        .to_string();
+    let sample = if server.config.hide_user_data_from_log {
+        "*redacted*".to_owned()
+    } else {
+        let shown = String::from_utf8_lossy(&rest[..rest.len().min(128)]);
+        shown.escape_debug().to_string()
+    };
     log::debug!(
         "Protocol error ({e}) from client: id={} addr={}. Query buffer during protocol error: '{sample}'",
         client.id,

@@ -4,11 +4,14 @@
 //! INFO or shut the server down. A file that is damaged is not loaded half: its error is logged with the offset, the check tool's
 //! view of it is printed, and the process ends with code 1.
 
+use super::aof::LoadFailed;
 use super::input::Scratch;
 use super::{Server, ServerState, shutdown};
+use crate::persist::aof::AofState;
 use crate::persist::load::{LoadPlan, Loaded, Loader, Step};
 use crate::persist::rdb::{RdbError, Reason, check};
 use crate::persist::state::Loading;
+use crate::script::libraries::{self, Restore};
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -21,6 +24,8 @@ pub enum LoadError {
     Open(io::Error),
     /// What is in it is wrong.
     Rdb(RdbError),
+    /// A function library in it cannot be loaded.
+    Library,
     /// Somebody ended the server meanwhile.
     Ended,
 }
@@ -29,9 +34,12 @@ impl Server {
     /// Loads the data from disk at start-up. False when the server cannot go on: the log says why. A shutdown meanwhile is no
     /// failure.
     pub fn load_data(&mut self) -> bool {
+        if self.config.appendonly {
+            return self.load_data_of_aof();
+        }
         let path = self.config.dbfilename.as_path().to_owned();
         let start = Instant::now();
-        match self.load_rdb(&path, false) {
+        match self.load_rdb(&path, Restore::Flush) {
             Ok(true) => {
                 let seconds = start.elapsed().as_secs_f64();
                 log::info!("DB loaded from disk: {seconds:.3} seconds");
@@ -45,9 +53,35 @@ impl Server {
         true
     }
 
-    /// Loads a file into the keyspace; false when there is none. `replace`: keys that are there already are replaced. What went
-    /// wrong is logged.
-    pub fn load_rdb(&mut self, path: &Path, replace: bool) -> Result<bool, LoadError> {
+    fn load_data_of_aof(&mut self) -> bool {
+        self.persist.aof.state = AofState::On;
+        if !self.find_aof(true) {
+            return false;
+        }
+        let start = Instant::now();
+        match self.load_aof() {
+            Ok(true) => {
+                let seconds = start.elapsed().as_secs_f64();
+                log::info!("DB loaded from append only file: {seconds:.3} seconds");
+            }
+            Ok(false) => {}
+            // Nothing may be written behind what was not read.
+            Err(LoadFailed::Ended) => {
+                self.persist.aof.state = AofState::Off;
+                return true;
+            }
+            Err(LoadFailed::Logged) => return false,
+            Err(LoadFailed::Rdb(path, e)) => {
+                give_up(&path, &e);
+                return false;
+            }
+        }
+        self.open_aof_at_start()
+    }
+
+    /// Loads a file into the keyspace; false when there is none. `libraries`: what becomes of the function libraries that are
+    /// there; under `Replace` keys that are there are replaced as well. What went wrong is logged.
+    pub fn load_rdb(&mut self, path: &Path, libraries: Restore) -> Result<bool, LoadError> {
         let file = match File::open(path) {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -67,7 +101,7 @@ impl Server {
             total_bytes,
             self.expired_keys == crate::keyspace::ExpiredKeys::Delete,
         );
-        plan.replace = replace;
+        plan.replace = libraries == Restore::Replace;
         self.state.insert(ServerState::LOADING);
         self.persist.loading = Some(Loading {
             started_s: self.clock.now_s(),
@@ -79,10 +113,11 @@ impl Server {
         self.state.remove(ServerState::LOADING);
         self.persist.loading = None;
         self.clock.resync();
-        result.map(|loaded| {
-            self.loaded_well(loaded);
-            true
-        })
+        if self.loaded_well(result?, libraries) {
+            Ok(true)
+        } else {
+            Err(LoadError::Library)
+        }
     }
 
     fn load_in_steps(&mut self, mut loader: Loader<File>) -> Result<Loaded, LoadError> {
@@ -98,7 +133,10 @@ impl Server {
             }
             match step {
                 Ok(Step::Done) => return Ok(loader.loaded),
-                Ok(Step::More) => self.serve_while_busy(&mut scratch),
+                Ok(Step::More) => {
+                    self.serve_while_busy(&mut scratch);
+                    self.keep_master_waiting();
+                }
                 Err(e) => {
                     e.log_lines().iter().for_each(|line| log::warn!("{line}"));
                     return Err(LoadError::Rdb(e));
@@ -110,7 +148,8 @@ impl Server {
         }
     }
 
-    fn loaded_well(&mut self, loaded: Loaded) {
+    /// Tells the log, and takes over what does not lie in the keyspace.
+    pub(super) fn loaded_well(&mut self, loaded: Loaded, policy: Restore) -> bool {
         let empty = match loaded.empty {
             0 => String::new(),
             n => format!(", empty keys skipped: {n}"),
@@ -120,8 +159,8 @@ impl Server {
             loaded.keys,
             loaded.expired
         );
-        self.persist.functions = loaded.functions;
-        crate::script::libraries::adopt(self);
+        self.persist.loaded_history = loaded.replication;
+        libraries::adopt(self, loaded.functions, policy)
     }
 
     /// One turn of the event loop while a script runs for long. Nothing else happens meanwhile: keys do not expire, and who waits

@@ -4,10 +4,12 @@
 //! lives in the files of this folder.
 pub mod accept;
 pub mod acl;
+pub mod aof;
 pub mod apply;
 pub mod auth;
 pub mod client_eviction;
 pub mod clock;
+pub mod crash_report;
 pub mod cron;
 pub mod deliver;
 pub mod event_loop;
@@ -22,6 +24,7 @@ pub mod monitor;
 pub mod output;
 pub mod publish;
 pub mod redact;
+pub mod replica;
 pub mod saving;
 pub mod shutdown;
 pub mod slowlog;
@@ -66,6 +69,8 @@ bitflags! {
         const PAUSED = 32;
         /// Somebody runs MONITOR.
         const MONITORED = 64;
+        /// The dataset of the master is being loaded aside, while the old one is served.
+        const ASYNC_LOADING = 1 << 10;
     }
 }
 
@@ -125,6 +130,8 @@ pub struct Server {
     pub errors: stats::ErrorStats,
     /// Memory in use.
     pub memory: Counters,
+    /// Slow moments.
+    pub latency: crate::observe::Latency,
     /// The slow log.
     pub slowlog: slowlog::SlowLog,
     /// Identity: 40 hex digits, new at each start.
@@ -139,12 +146,30 @@ pub struct Server {
     pub expiry: expiry::Expiry,
     /// Eviction.
     pub eviction: eviction::Eviction,
+    /// Texts about the server that other rooms write.
+    pub reports: Reports,
     /// The process and its machine.
     pub host: host::Host,
     /// Lua.
     pub scripts: crate::script::Scripts,
     /// Ticks of cron so far.
     pub cron_loops: u64,
+}
+
+/// Texts about the server, written in the room of the commands and wanted in this one. Handed in at start.
+#[derive(Clone, Copy)]
+pub struct Reports {
+    /// INFO with these sections; the client is the one that asks, out of the table.
+    pub info: fn(&Server, Option<&crate::client::Client>, &[&[u8]]) -> Vec<u8>,
+}
+
+impl Default for Reports {
+    /// Empty texts: for tests.
+    fn default() -> Self {
+        Reports {
+            info: |_, _, _| Vec::new(),
+        }
+    }
 }
 
 /// Lists of clients that something is to be done for, by handle.
@@ -179,6 +204,8 @@ pub struct DebugSwitches {
     pub skip_checksum: bool,
     /// Scripts may run commands they normally may not.
     pub scripts_unrestricted: bool,
+    /// Time slept before the AOF is written, us.
+    pub aof_flush_sleep_us: u64,
 }
 
 impl Server {
@@ -189,6 +216,14 @@ impl Server {
 
     /// The error that writes get while saving fails.
     pub fn disk_error(&self) -> Error {
+        if !self.saving_fails()
+            && let Some(e) = self.persist.aof.error()
+        {
+            return Error::text(format!(
+                "MISCONF Errors writing to the AOF file: {}",
+                host::os_text(&e)
+            ));
+        }
         Error::new(
             "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may modify the data set are disabled, because this instance is configured to report errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error.",
         )

@@ -134,12 +134,15 @@ impl Server {
         while let Some(h) = self.queues.close.pop() {
             if let Some(mut client) = self.clients.remove(h) {
                 self.forget(&mut client);
+                if client.has(ClientFlags::MASTER) {
+                    self.master_is_gone(&client);
+                }
             }
         }
     }
 
     /// Undoes every trace of a client in the other rooms and closes its connection.
-    fn forget(&mut self, client: &mut Client) {
+    pub(super) fn forget(&mut self, client: &mut Client) {
         crate::exec::blocking::unlink(self, client);
         crate::exec::multi::unwatch(self, client);
         if let Some(own) = client.subs.take() {

@@ -6,6 +6,7 @@
 use super::host::{self, OomRole};
 use super::{Server, ServerState};
 use crate::net::{Listener, Token};
+use crate::observe::Event;
 use crate::persist::child::{self, Heard};
 use crate::persist::snapshot::{self, Plan};
 use crate::persist::state::{Child, ChildKind};
@@ -23,7 +24,7 @@ pub const CHILD_PIPE: u32 = 1;
 const BGSAVE_RETRY_DELAY_S: i64 = 5;
 
 impl Server {
-    fn plan(&self) -> Plan {
+    pub(super) fn plan(&self) -> Plan {
         let used = self.used_memory();
         Plan::of(
             &self.config,
@@ -69,7 +70,7 @@ impl Server {
     /// Starts a child that saves. False when it could not be started; the log says why. There must be no other child.
     pub fn save_in_background(&mut self) -> bool {
         self.persist.last_bgsave_try_s = self.clock.now_s();
-        match self.start_child() {
+        match self.start_child(ChildKind::Rdb) {
             Ok(pid) => {
                 log::info!("Background saving started by pid {pid}");
                 true
@@ -83,19 +84,23 @@ impl Server {
         }
     }
 
-    fn start_child(&mut self) -> std::io::Result<i32> {
+    /// Forks a child for this work; gives its process id. There must be no other child.
+    pub(super) fn start_child(&mut self, kind: ChildKind) -> std::io::Result<i32> {
         let (reports, writer) = child::pipe()?;
         self.poller.add_fd(reports.fd(), Token::Other(CHILD_PIPE))?;
-        let plan = self.plan();
+        let plan = self.plan_of(kind);
         let start = Instant::now();
         match fork::fork() {
-            Ok(Side::Child) => self.be_the_child(&plan, writer),
+            Ok(Side::Child) => self.be_the_child(kind, &plan, writer),
             Ok(Side::Parent(pid)) => {
                 self.persist.latest_fork_us = start.elapsed().as_micros() as u64;
+                let took_ms = self.persist.latest_fork_us / 1000;
+                self.latency.note(Event::Fork, took_ms, self.clock.now_s());
                 self.stats.forks += 1;
                 self.persist.child = Some(Child {
                     pid,
-                    kind: ChildKind::Rdb,
+                    kind,
+                    rdb_base: self.config.aof_use_rdb_preamble,
                     reports,
                     started_s: self.clock.now_s(),
                     dirty: self.ks.fx.dirty,
@@ -116,18 +121,26 @@ impl Server {
     }
 
     /// The child's whole life.
-    fn be_the_child(&mut self, plan: &Plan, writer: PipeWriter) -> ! {
+    fn be_the_child(&mut self, kind: ChildKind, plan: &Plan, writer: PipeWriter) -> ! {
         fork::child_signals();
         // A child that lives on must not keep a new server from listening.
         for listener in &self.listeners {
             fork::close_inherited(listener_fd(listener));
         }
+        host::bind(&self.config.bgsave_cpulist, "the saving child");
         let oom = &mut self.host.oom;
         oom.write(&self.config, OomRole::Child);
         if self.config.set_proc_title {
-            process::set_title(&host::title(&self.config, "", "redis-rdb-bgsave"));
+            let title = match kind {
+                ChildKind::Rdb => "redis-rdb-bgsave",
+                ChildKind::Aof => "redis-aof-rewrite",
+            };
+            process::set_title(&host::title(&self.config, "", title));
         }
-        child::save_and_exit(&self.ks, plan, &self.rdb_path(), writer)
+        match kind {
+            ChildKind::Rdb => child::save_and_exit(&self.ks, plan, &self.rdb_path(), writer),
+            ChildKind::Aof => self.be_the_aof_child(plan, writer),
+        }
     }
 
     fn set_sharing_pages(&mut self, sharing: bool) {
@@ -152,13 +165,13 @@ impl Server {
     /// Stops a child that saves, waits for its end and removes its file: at shutdown.
     pub fn end_rdb_child(&mut self) {
         self.stop_rdb_child();
-        let Some(child) = self.persist.child.take() else {
+        let Some(child) = self.persist.child.take_if(|c| c.kind == ChildKind::Rdb) else {
             return;
         };
         if let Err(e) = fork::wait_end(child.pid) {
             log::debug!("Waiting for child {}: {e}", child.pid);
         }
-        remove_temp(child.pid);
+        self.remove_temp(child.pid);
         self.forget_child(&child);
     }
 
@@ -174,7 +187,13 @@ impl Server {
     /// What cron does here: reads the child's reports, notices its end, starts saves that are due.
     pub fn persist_cron(&mut self) {
         self.check_child();
-        if self.persist.child.is_none() && !self.state.contains(ServerState::LOADING) {
+        if self.state.contains(ServerState::LOADING) {
+            return;
+        }
+        if self.persist.child.is_none() {
+            self.start_due_rewrite();
+        }
+        if self.persist.child.is_none() {
             self.start_due_save();
         }
     }
@@ -212,8 +231,10 @@ impl Server {
         while let Heard::Report(r) = child.reports.hear() {
             (child.keys, child.cow, child.cow_peak) = (r.keys, r.cow, r.cow_peak);
             child.cow_at = Some(Instant::now());
-            if r.last {
-                self.persist.rdb_last_cow_size = r.cow;
+            match child.kind {
+                ChildKind::Rdb if r.last => self.persist.rdb_last_cow_size = r.cow,
+                ChildKind::Aof if r.last => self.persist.aof.last_cow_size = r.cow,
+                _ => {}
             }
         }
         match fork::ended(child.pid) {
@@ -237,6 +258,9 @@ impl Server {
             end => end,
         };
         self.clock.resync();
+        if child.kind == ChildKind::Aof {
+            return self.aof_child_ended(&child, end);
+        }
         self.persist.last_bgsave_time_s = self.clock.now_s() - child.started_s;
         match end {
             Ended::Code(0) => {
@@ -250,7 +274,7 @@ impl Server {
             }
             Ended::Signal(signal) => {
                 log::warn!("Background saving terminated by signal {signal}");
-                remove_temp(child.pid);
+                self.remove_temp(child.pid);
                 if signal != libc::SIGUSR1 {
                     self.persist.last_bgsave_ok = false;
                 }
@@ -259,18 +283,24 @@ impl Server {
         self.update_disk_error();
     }
 
-    fn forget_child(&mut self, child: &Child) {
+    /// Pages are no longer shared with a child, and its pipe is not watched any more.
+    pub(super) fn forget_child(&mut self, child: &Child) {
         self.set_sharing_pages(false);
         if let Err(e) = self.poller.remove_fd(child.reports.fd()) {
             log::debug!("Unwatching the pipe of child {}: {e}", child.pid);
         }
     }
 
-    /// Refuses writes, or allows them again, as the last background save and the settings say.
-    pub fn update_disk_error(&mut self) {
-        let failing = !self.persist.last_bgsave_ok
+    /// Whether writes are refused because the last background save failed.
+    pub fn saving_fails(&self) -> bool {
+        !self.persist.last_bgsave_ok
             && self.config.stop_writes_on_bgsave_error
-            && !self.config.save.is_empty();
+            && !self.config.save.is_empty()
+    }
+
+    /// Refuses writes, or allows them again, as the last background save, the AOF and the settings say.
+    pub fn update_disk_error(&mut self) {
+        let failing = self.saving_fails() || self.persist.aof.error().is_some();
         self.state.set(ServerState::DISK_ERROR, failing);
     }
 }
@@ -282,11 +312,18 @@ fn listener_fd(listener: &Listener) -> RawFd {
     }
 }
 
-fn remove_temp(pid: i32) {
-    let temp = snapshot::temp_name(pid.unsigned_abs());
-    if let Err(e) = fs::remove_file(&temp)
-        && e.kind() != std::io::ErrorKind::NotFound
-    {
-        log::warn!("Removing {}: {e}", temp.display());
+impl Server {
+    /// Removes what an unfinished child left in the working folder.
+    fn remove_temp(&mut self, pid: i32) {
+        let temp = snapshot::temp_name(pid.unsigned_abs());
+        let start = Instant::now();
+        if let Err(e) = fs::remove_file(&temp)
+            && e.kind() != std::io::ErrorKind::NotFound
+        {
+            log::warn!("Removing {}: {e}", temp.display());
+        }
+        let took_ms = start.elapsed().as_millis() as u64;
+        self.latency
+            .note(Event::RdbUnlinkTempFile, took_ms, self.clock.now_s());
     }
 }

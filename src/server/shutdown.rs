@@ -5,6 +5,7 @@
 
 use super::{Server, ServerState};
 use crate::config::values::ShutdownFlags;
+use crate::persist::aof::AofState;
 use crate::sys::signal;
 
 /// How far a shutdown has come.
@@ -33,13 +34,41 @@ impl Server {
             log::warn!("There is a child saving an .rdb. Killing it!");
             self.end_rdb_child();
         }
-        if !self.save_at_exit(flags) {
+        if !self.close_aof(flags) || !self.save_at_exit(flags) {
             log::warn!(
                 "Errors trying to shut down the server. Check the logs for more information."
             );
             return false;
         }
         self.finish(0);
+        true
+    }
+
+    /// Writes and syncs the AOF; false when the shutdown must be called off.
+    fn close_aof(&mut self, flags: ShutdownFlags) -> bool {
+        let state = self.persist.aof.state;
+        if self.persist.aof_child() {
+            if state == AofState::WaitRewrite {
+                if !flags.contains(ShutdownFlags::FORCE) {
+                    log::warn!("Writing initial AOF, can't exit.");
+                    return false;
+                }
+                log::warn!("Writing initial AOF. Exit anyway.");
+            }
+            log::warn!("There is a child rewriting the AOF. Killing it!");
+            self.end_aof_child();
+        }
+        if state != AofState::On {
+            return true;
+        }
+        log::info!("Calling fsync() on the AOF file.");
+        self.flush_aof(true);
+        let aof = &mut self.persist.aof;
+        // Syncs of files before this one come first.
+        aof.syncer.drain();
+        if let Err(e) = aof.log.sync_now() {
+            log::warn!("Fail to fsync the AOF file: {e}.");
+        }
         true
     }
 

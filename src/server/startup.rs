@@ -14,6 +14,7 @@ use crate::keyspace::effects::Listening;
 use crate::keyspace::lazyfree::LazyFree;
 use crate::net::listen::ListenError;
 use crate::persist::Persist;
+use crate::persist::aof::syncer::Syncer;
 use crate::sys::{crash, process, signal};
 
 /// Why the server could not start. Display is the line for the log.
@@ -50,7 +51,12 @@ impl std::fmt::Display for StartError {
 }
 
 /// Runs a server as the command line asks; gives the process' exit code.
-pub fn serve(line: &CommandLine, sentinel: bool, commands: &[&'static Command]) -> i32 {
+pub fn serve(
+    line: &CommandLine,
+    sentinel: bool,
+    commands: &[&'static Command],
+    reports: super::Reports,
+) -> i32 {
     process::prepare_title();
     let program = std::env::args().next().unwrap_or_default();
     // Before `dir` takes effect.
@@ -63,7 +69,7 @@ pub fn serve(line: &CommandLine, sentinel: bool, commands: &[&'static Command]) 
         }
     };
     let bare = line.file.is_none() && !line.stdin && line.options.is_empty();
-    match start(config, registry, config_file, bare, &program) {
+    match start(config, registry, config_file, bare, &program, reports) {
         Ok(mut server) => {
             let code = server.run();
             server.leave();
@@ -86,14 +92,6 @@ fn configure(
     commands: &[&'static Command],
 ) -> Result<(Config, Registry), ConfigError> {
     let config = crate::config::load(line, sentinel)?;
-    if config.appendonly {
-        // Starting without the data that only the AOF holds would look like its loss.
-        return Err(ConfigError::Whole(
-            ">>> 'appendonly yes'\nThis version neither reads nor writes the append only file. Turn it off where the data is \
-             (CONFIG SET appendonly no, then SAVE) and start from the RDB file with 'appendonly no'."
-                .into(),
-        ));
-    }
     let mut registry = Registry::new(commands);
     for (from, to) in &config.rename_command {
         registry
@@ -117,6 +115,7 @@ fn start(
     config_file: Option<std::path::PathBuf>,
     bare: bool,
     program: &str,
+    reports: super::Reports,
 ) -> Result<Box<Server>, StartError> {
     host::warn_about_memory_settings();
     let supervisor = Supervisor::detect(config.supervised);
@@ -130,6 +129,7 @@ fn start(
         return Err(StartError::Logged);
     }
     signal::install();
+    crash::watchdog::install(config.watchdog_period > 0);
     crash::install(config.crash_log_enabled);
     crash::log_panics();
     if !host::fit_maxclients(&mut config) {
@@ -140,7 +140,12 @@ fn start(
     }
     logging::this_is_the_server();
     crate::sys::alloc::set_decay();
+    host::note_unsupported(&mut config);
+    let cpus = host::bind_background_threads(&config);
     let mut server = Box::new(Server::new(config, registry, config_file)?);
+    server.reports = reports;
+    host::bind_main_thread(&server.config, cpus);
+    crash::attach(&*server);
     log::info!("monotonic clock: POSIX clock_gettime");
     server.host = Host {
         supervisor,
@@ -166,6 +171,7 @@ fn start(
     if server.shutdown.done().is_some() {
         return Ok(server);
     }
+    server.start_as_replica();
     for kind in server.listener_kinds() {
         log::info!("Ready to accept connections {kind}");
     }
@@ -271,6 +277,7 @@ impl Server {
             stats: stats::ServerStats::default(),
             errors: stats::ErrorStats::default(),
             memory: Counters::of_this_thread(),
+            latency: Default::default(),
             slowlog: slowlog::SlowLog::default(),
             run_id: crate::sys::entropy::random_hex(),
             started_s: clock.now_s(),
@@ -279,24 +286,41 @@ impl Server {
             eviction: eviction::Eviction::default(),
             scripts: crate::script::Scripts::new(),
             cron_loops: 0,
+            reports: Default::default(),
             host: Host::default(),
             debug: DebugSwitches::default(),
             config,
             config_file,
             clock,
         };
+        server.persist.aof.configure(&server.config);
+        let waker = server.poller.waker();
+        server.persist.aof.syncer = Syncer::start(Box::new(move || {
+            // The loop looks at least as often as cron runs; waking it only makes it sooner.
+            let _ = waker.wake();
+        }))
+        .map_err(|e| StartError::Io("Starting the syncing thread", e))?;
         server.settings_changed();
         Ok(server)
     }
 
     /// Takes over settings that other rooms keep in a quicker form. Called at start and after CONFIG SET.
     pub fn settings_changed(&mut self) {
+        self.latency
+            .set_threshold_ms(self.config.latency_monitor_threshold as u64);
         self.client_limit_changed();
         self.state
             .set(ServerState::MAXMEMORY, self.config.maxmemory > 0);
         // A lower limit is enforced at once, not by the next command.
         self.eviction.unfinished = self.config.maxmemory > 0;
         self.update_disk_error();
+        if let Err(e) = self
+            .persist
+            .aof
+            .remove_history(self.config.aof_disable_auto_gc)
+        {
+            log::warn!("Removing the history files of the AOF: {e}");
+        }
         self.ks.fx.listening.set(
             Listening::EVENTS,
             !self.config.notify_keyspace_events.is_empty(),

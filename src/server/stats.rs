@@ -13,6 +13,8 @@ pub struct ServerStats {
     pub commands: u64,
     /// Commands refused before they ran.
     pub commands_rejected: u64,
+    /// Errors that a master's commands gave on this replica.
+    pub unexpected_errors: u64,
     /// Bytes read from clients.
     pub net_in: u64,
     /// Bytes written to clients.

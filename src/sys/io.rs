@@ -17,3 +17,24 @@ pub fn read_spare(fd: RawFd, buf: &mut Vec<u8>, room: usize) -> io::Result<usize
         Ok(n as usize)
     }
 }
+
+/// Waits until there is something to read from `fd` (or its peer is gone), at most `timeout_ms`; false when there was nothing.
+pub fn wait_readable(fd: RawFd, timeout_ms: i32) -> io::Result<bool> {
+    let mut one = libc::pollfd {
+        fd,
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // SAFETY: `one` is a valid array of one element for the length of the call.
+    match unsafe { libc::poll(&mut one, 1, timeout_ms) } {
+        n if n < 0 => {
+            let e = io::Error::last_os_error();
+            // A signal: the caller looks at its clock and asks again.
+            match e.kind() {
+                io::ErrorKind::Interrupted => Ok(false),
+                _ => Err(e),
+            }
+        }
+        n => Ok(n > 0),
+    }
+}

@@ -1,9 +1,13 @@
 //! Integration tests: each starts the built server and talks to it from outside. See `harness` for how.
 
+mod acl;
 mod blocking;
+mod crash;
 mod cross_load;
 mod harness;
 mod memory;
 mod protocol;
 mod pubsub;
 mod redis_crate;
+mod replication_load;
+mod replication_replica;

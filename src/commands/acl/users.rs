@@ -90,18 +90,18 @@ fn describe(user: &User, old_form: bool, r: &mut Reply<'_>) {
         [root, others @ ..] => (root, others),
         [] => return,
     };
-    describe_selector(root, r);
+    describe_selector(root, old_form, r);
     r.bulk(b"selectors");
     r.array(others.len());
     for selector in others {
         r.map(3);
-        describe_selector(selector, r);
+        describe_selector(selector, old_form, r);
     }
 }
 
-fn describe_selector(selector: &Selector, r: &mut Reply<'_>) {
+fn describe_selector(selector: &Selector, old_form: bool, r: &mut Reply<'_>) {
     r.bulk(b"commands");
-    r.bulk(&selector.describe_commands());
+    r.bulk(&selector.describe_commands(old_form));
     r.bulk(b"keys");
     r.bulk(&selector.describe_keys());
     r.bulk(b"channels");

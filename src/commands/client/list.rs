@@ -50,7 +50,7 @@ pub(super) fn client_info(ctx: &mut Ctx<'_>) -> Outcome {
 }
 
 /// The line of a client, with its line end.
-fn line(server: &Server, client: &Client) -> String {
+pub fn line(server: &Server, client: &Client) -> String {
     let command = client
         .last_command
         .map_or("", |id| server.registry.row(id).name);

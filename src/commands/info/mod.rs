@@ -7,6 +7,7 @@ mod commands;
 mod keyspace;
 mod memory;
 mod persistence;
+mod replication;
 mod server;
 mod stats;
 
@@ -96,7 +97,7 @@ static SECTIONS: &[Section] = &[
         &["replication"],
         "Replication",
         Shown::Always,
-        persistence::replication,
+        replication::replication,
     ),
     section(&["cpu"], "CPU", Shown::Always, server::cpu),
     section(

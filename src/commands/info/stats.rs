@@ -47,9 +47,8 @@ pub(super) fn stats(l: &mut Lines, a: &Around<'_>) {
     l.put("pubsubshard_channels", s.pubsub.len(Kind::Shard));
     l.put("latest_fork_usec", s.persist.latest_fork_us);
     l.put("total_forks", st.forks);
-    for field in ["migrate_cached_sockets", "slave_expires_tracked_keys"] {
-        l.put(field, 0);
-    }
+    l.put("migrate_cached_sockets", 0);
+    l.put("slave_expires_tracked_keys", s.expiry.own.len());
     for field in ["hits", "misses", "key_hits", "key_misses"] {
         l.raw(format_args!("active_defrag_{field}:0"));
     }
@@ -58,7 +57,7 @@ pub(super) fn stats(l: &mut Lines, a: &Around<'_>) {
     l.put("tracking_total_keys", s.tracking.keys.len());
     l.put("tracking_total_items", s.tracking.keys.items());
     l.put("tracking_total_prefixes", s.tracking.prefixes.len());
-    l.put("unexpected_error_replies", 0);
+    l.put("unexpected_error_replies", st.unexpected_errors);
     l.put("total_error_replies", s.errors.total);
     l.put("dump_payload_sanitizations", 0);
     l.put("total_reads_processed", st.reads);

@@ -28,7 +28,7 @@ pub(super) const ROWS: &[Row] = &[
     flag("lazyfree-lazy-user-del", at!(lazyfree_lazy_user_del)),
     flag("lazyfree-lazy-user-flush", at!(lazyfree_lazy_user_flush)),
     flag("activerehashing", at!(activerehashing)),
-    flag("activedefrag", at!(activedefrag)),
+    flag("activedefrag", at!(activedefrag)).apply(Apply::ActiveDefrag),
     usize_bytes(
         "active-defrag-ignore-bytes",
         num!(active_defrag_ignore_bytes),

@@ -50,7 +50,9 @@ pub(super) const ROWS: &[Row] = &[
         INT_MAX,
     )
     .flags(RowFlags::HIDDEN),
-    flag("appendonly", at!(appendonly)).apply(Apply::AppendOnly),
+    flag("appendonly", at!(appendonly))
+        .flags(RowFlags::DENY_LOADING)
+        .apply(Apply::AppendOnly),
     text("appendfilename", at!(appendfilename))
         .check(check::appendfilename)
         .immutable(),

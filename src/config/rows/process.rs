@@ -15,7 +15,7 @@ pub(super) const ROWS: &[Row] = &[
     flag("syslog-enabled", at!(syslog_enabled)).immutable(),
     text("syslog-ident", at!(syslog_ident)).immutable(),
     choice("syslog-facility", pick!(syslog_facility: SyslogFacility)).immutable(),
-    flag("crash-log-enabled", at!(crash_log_enabled)),
+    flag("crash-log-enabled", at!(crash_log_enabled)).apply(Apply::CrashLog),
     flag("crash-memcheck-enabled", at!(crash_memcheck_enabled)),
     flag("use-exit-on-panic", at!(use_exit_on_panic)).flags(RowFlags::HIDDEN),
     flag("hide-user-data-from-log", at!(hide_user_data_from_log)),
@@ -34,18 +34,15 @@ pub(super) const ROWS: &[Row] = &[
     int("watchdog-period", num!(watchdog_period), 0, INT_MAX)
         .flags(RowFlags::HIDDEN)
         .apply(Apply::Watchdog),
+    // Compat: these can be changed while the server runs.
     optional_text("server-cpulist", at!(server_cpulist))
         .alias("server_cpulist")
-        .immutable(),
+        .apply(Apply::Cpus),
     optional_text("bio-cpulist", at!(bio_cpulist))
         .alias("bio_cpulist")
-        .immutable(),
-    optional_text("aof-rewrite-cpulist", at!(aof_rewrite_cpulist))
-        .alias("aof_rewrite_cpulist")
-        .immutable(),
-    optional_text("bgsave-cpulist", at!(bgsave_cpulist))
-        .alias("bgsave_cpulist")
-        .immutable(),
+        .apply(Apply::Cpus),
+    optional_text("aof-rewrite-cpulist", at!(aof_rewrite_cpulist)).alias("aof_rewrite_cpulist"),
+    optional_text("bgsave-cpulist", at!(bgsave_cpulist)).alias("bgsave_cpulist"),
     text("ignore-warnings", at!(ignore_warnings)),
     choice("oom-score-adj", pick!(oom_score_adj: OomScoreAdj)).apply(Apply::OomScoreAdj),
     words("oom-score-adj-values", &special::OOM_VALUES).apply(Apply::OomScoreAdj),

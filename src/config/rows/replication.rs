@@ -9,7 +9,7 @@ const INT_MAX: i64 = i32::MAX as i64;
 const BACKLOG_MIN: u64 = 16 * 1024;
 
 pub(super) const ROWS: &[Row] = &[
-    word("replicaof", &special::REPLICAOF)
+    words("replicaof", &special::REPLICAOF)
         .immutable()
         .alias("slaveof"),
     optional_text("masteruser", at!(masteruser)).flags(RowFlags::SENSITIVE),

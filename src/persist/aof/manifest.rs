@@ -8,10 +8,10 @@
 //!
 //! Errors carry the line for the operator; their texts are upstream's, which the official tests read.
 
+use crate::persist::storage::{Storage, append_all};
 use crate::resp::parse::split_words;
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// Longest line, in bytes with its end.
@@ -120,7 +120,7 @@ pub struct Manifest {
     pub base: Option<AofFile>,
     /// Incremental files, in the order of replay; the last one is being written.
     pub incr: Vec<AofFile>,
-    /// Files that a rewrite replaced.
+    /// Files that a rewrite replaced, the latest first.
     pub history: Vec<AofFile>,
     /// Highest sequence number a base file had.
     pub base_seq: i64,
@@ -130,8 +130,12 @@ pub struct Manifest {
 
 impl Manifest {
     /// Reads a manifest.
-    pub fn read(path: &Path) -> Result<Self, ManifestError> {
-        let text = fs::read(path).map_err(|e| ManifestError::Io(path.to_owned(), e))?;
+    pub fn read(storage: &dyn Storage, path: &Path) -> Result<Self, ManifestError> {
+        let mut text = Vec::new();
+        storage
+            .read(path)
+            .and_then(|mut file| file.read_to_end(&mut text))
+            .map_err(|e| ManifestError::Io(path.to_owned(), e))?;
         Self::parse(&text)
     }
 
@@ -192,13 +196,13 @@ impl Manifest {
     }
 
     /// Replaces the manifest `name` in `dir` by this one.
-    pub fn write(&self, dir: &Path, name: &str) -> io::Result<()> {
+    pub fn write(&self, storage: &dyn Storage, dir: &Path, name: &str) -> io::Result<()> {
         let temp = dir.join(format!("temp-{name}"));
-        let mut f = File::create(&temp)?;
-        f.write_all(self.text().as_bytes())?;
-        f.sync_all()?;
-        fs::rename(&temp, dir.join(name))?;
-        File::open(dir)?.sync_all()
+        let file = storage.create(&temp)?;
+        append_all(&*file, self.text().as_bytes())?;
+        file.sync()?;
+        storage.rename(&temp, &dir.join(name))?;
+        storage.sync_dir(dir)
     }
 
     /// Adds the next incremental file, to be written from now on, and returns its name.
@@ -217,7 +221,7 @@ impl Manifest {
     pub fn next_base(&mut self, filename: &str, rdb: bool) -> String {
         if let Some(mut old) = self.base.take() {
             old.ty = FileType::History;
-            self.history.push(old);
+            self.history.insert(0, old);
         }
         self.base_seq += 1;
         let name = format!(
@@ -238,7 +242,7 @@ impl Manifest {
         let n = self.incr.len().saturating_sub(keep);
         for mut f in self.incr.drain(..n) {
             f.ty = FileType::History;
-            self.history.push(f);
+            self.history.insert(0, f);
         }
     }
 

@@ -77,6 +77,15 @@ fn run(
 
 /// Checks what `input` gives, printing as it goes. Errors are those of printing.
 pub fn check<R: Read>(input: R, now_ms: i64, out: &mut dyn Write) -> io::Result<Verdict> {
+    Ok(check_prefix(input, now_ms, out)?.0)
+}
+
+/// Checks the RDB file that `input` begins with; also gives the offset behind it, where an AOF goes on with commands.
+pub fn check_prefix<R: Read>(
+    input: R,
+    now_ms: i64,
+    out: &mut dyn Write,
+) -> io::Result<(Verdict, u64)> {
     let options = LoadOptions {
         checksum: true,
         deep: true,
@@ -97,13 +106,13 @@ pub fn check<R: Read>(input: R, now_ms: i64, out: &mut dyn Write) -> io::Result<
                 print_note(note, offset, out)?;
                 if done {
                     print_counts(&counts, out)?;
-                    return Ok(Verdict::Ok(counts));
+                    return Ok((Verdict::Ok(counts), offset));
                 }
             }
             Err(error) => {
                 counts.keys += u64::from(decoder.current_key().is_some());
                 print_damage(&decoder, before, &error, &counts, out)?;
-                return Ok(Verdict::Damaged(error));
+                return Ok((Verdict::Damaged(error), before));
             }
         }
     }

@@ -241,6 +241,11 @@ impl<R: Read> Decoder<R> {
         self.source.into_parts()
     }
 
+    /// The reader, to look at.
+    pub fn input(&self) -> &R {
+        self.source.input()
+    }
+
     /// Access to the reader, for progress and pacing.
     pub fn get_mut(&mut self) -> &mut R {
         self.source.get_mut()

@@ -81,6 +81,11 @@ impl<R: Read> Source<R> {
         (self.inner, rest)
     }
 
+    /// The reader, to look at.
+    pub fn input(&self) -> &R {
+        &self.inner
+    }
+
     /// Access to the reader.
     pub fn get_mut(&mut self) -> &mut R {
         &mut self.inner

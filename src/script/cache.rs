@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn the_one_not_used_for_longest_goes() {
-        let engine = Engine::new(Purpose::Eval, usize::MAX);
+        let engine = Engine::new(Purpose::Eval, usize::MAX, false);
         let function = engine.handle().compile(b"return 1", "@x").unwrap();
         let script = Script {
             function,

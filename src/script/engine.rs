@@ -73,8 +73,8 @@ pub enum Ended {
 }
 
 impl Engine {
-    /// A state that may use `limit` bytes.
-    pub fn new(purpose: Purpose, limit: usize) -> Engine {
+    /// A state that may use `limit` bytes. `deprecated`: with what `lua-enable-deprecated-api` brings back.
+    pub fn new(purpose: Purpose, limit: usize, deprecated: bool) -> Engine {
         let heap = Box::into_raw(Box::new(Heap::new(limit)));
         // SAFETY: the heap was just made and is freed after the state is closed; it is native from here on, so nothing below
         // raises. The stack is left empty.
@@ -83,7 +83,7 @@ impl Engine {
             let l = ffi::lua_newstate(allocate, heap.cast());
             assert!(!l.is_null(), "no memory for a Lua state");
             ffi::lua_checkstack(l, 40);
-            sandbox::open_libraries(l);
+            sandbox::open_libraries(l, deprecated);
             let mut lua = Lua::from_raw(l);
             for (name, install) in lib::ALL {
                 install(&mut lua);

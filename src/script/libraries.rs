@@ -162,7 +162,8 @@ pub fn delete(server: &mut Server, name: &[u8]) -> Result<(), Error> {
 /// FUNCTION FLUSH: the whole state goes.
 pub fn flush(server: &mut Server) {
     server.scripts.libraries = Libraries::default();
-    server.scripts.functions = super::new_engine(super::Purpose::Functions);
+    let deprecated = server.scripts.deprecated;
+    server.scripts.functions = super::new_engine(super::Purpose::Functions, deprecated);
     publish(server);
 }
 

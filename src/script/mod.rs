@@ -71,6 +71,8 @@ pub struct Scripts {
     pub libraries: Libraries,
     /// Scripts that had to leave the cache (INFO `evicted_scripts`).
     pub evicted: u64,
+    /// `lua-enable-deprecated-api`.
+    deprecated: bool,
     /// The run under way.
     run: Option<Run>,
     /// The client's output while a script runs.
@@ -124,11 +126,12 @@ pub struct Run {
 }
 
 impl Scripts {
-    /// Both engines, empty.
-    pub fn new() -> Self {
+    /// Both engines, empty. `deprecated`: as `lua-enable-deprecated-api` says.
+    pub fn new(deprecated: bool) -> Self {
         Scripts {
-            eval: new_engine(Purpose::Eval),
-            functions: new_engine(Purpose::Functions),
+            eval: new_engine(Purpose::Eval, deprecated),
+            functions: new_engine(Purpose::Functions, deprecated),
+            deprecated,
             cache: Cache::default(),
             libraries: Libraries::default(),
             evicted: 0,
@@ -146,7 +149,7 @@ impl Scripts {
     /// Forgets all scripts of EVAL, and whatever they left in their state.
     pub fn flush(&mut self) {
         self.cache = Cache::default();
-        self.eval = new_engine(Purpose::Eval);
+        self.eval = new_engine(Purpose::Eval, self.deprecated);
     }
 
     /// Bytes of the two Lua states.
@@ -155,15 +158,9 @@ impl Scripts {
     }
 }
 
-impl Default for Scripts {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 /// A state may use half of the machine's memory: beyond that a script is told that there is none, before the system ends the
 /// whole server.
-fn new_engine(purpose: Purpose) -> Engine {
+fn new_engine(purpose: Purpose, deprecated: bool) -> Engine {
     let half = crate::sys::process::total_memory_bytes() as usize / 2;
-    Engine::new(purpose, half.max(64 << 20))
+    Engine::new(purpose, half.max(64 << 20), deprecated)
 }

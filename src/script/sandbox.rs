@@ -19,6 +19,9 @@ static SHOWN: u8 = 0;
 
 const READ_ONLY: &CStr = c"Attempt to modify a readonly table";
 
+/// What `lua-enable-deprecated-api` adds to them.
+const DEPRECATED: [&[u8]; 3] = [b"getfenv", b"setfenv", b"newproxy"];
+
 /// Globals of Lua's own that a script may see; everything else is taken away.
 const ALLOWED: [&[u8]; 29] = [
     b"_G",
@@ -154,6 +157,10 @@ unsafe extern "C-unwind" fn raw_set(l: *mut RawState) -> c_int {
         ffi::luaL_checkany(l, 3);
         refuse_if_protected(l, 1);
         ffi::lua_settop(l, 3);
+        if is_finalizer(l, 2) {
+            ffi::lua_settop(l, 1);
+            return 1;
+        }
         ffi::lua_rawset(l, 1);
         1
     }
@@ -520,7 +527,7 @@ unsafe fn set_raw(l: *mut RawState, t: c_int, name: &CStr) {
 ///
 /// # Safety
 /// `l` must be a fresh state whose heap is native.
-pub unsafe fn open_libraries(l: *mut RawState) {
+pub unsafe fn open_libraries(l: *mut RawState, deprecated: bool) {
     // SAFETY: the caller's; nothing raises in a native heap but out of a bug here.
     unsafe {
         for (open, name) in [
@@ -537,7 +544,11 @@ pub unsafe fn open_libraries(l: *mut RawState) {
         ffi::lua_getfield_(l, ffi::LUA_GLOBALSINDEX, c"string".as_ptr());
         guard_patterns(l);
         ffi::lua_settop(l, -2);
-        keep_only(l, ffi::LUA_GLOBALSINDEX, &ALLOWED);
+        let more: &[&[u8]] = if deprecated { &DEPRECATED } else { &[] };
+        keep_only(l, ffi::LUA_GLOBALSINDEX, &[&ALLOWED, more].concat());
+        if deprecated {
+            install_new_proxy(l);
+        }
         ffi::lua_getfield_(l, ffi::LUA_GLOBALSINDEX, c"os".as_ptr());
         keep_only(l, ffi::lua_gettop(l), &[b"clock"]);
         ffi::lua_settop(l, -2);
@@ -564,6 +575,61 @@ pub unsafe fn open_libraries(l: *mut RawState) {
         ffi::lua_pushcfunction(l, table_insert);
         ffi::lua_setfield(l, -2, c"insert".as_ptr());
         ffi::lua_settop(l, -2);
+    }
+}
+
+/// `newproxy` whose proxies cannot have finalizers: the collector would run them in the middle of anything.
+unsafe fn install_new_proxy(l: *mut RawState) {
+    // SAFETY: called by `open_libraries`. Upvalue 1 is the metatable of the proxies' metatables.
+    unsafe {
+        ffi::lua_createtable(l, 0, 1);
+        ffi::lua_pushcfunction(l, set_proxy_field);
+        ffi::lua_setfield(l, -2, c"__newindex".as_ptr());
+        ffi::lua_pushcclosure(l, new_proxy, 1);
+        ffi::lua_setfield(l, ffi::LUA_GLOBALSINDEX, c"newproxy".as_ptr());
+    }
+}
+
+unsafe extern "C-unwind" fn new_proxy(l: *mut RawState) -> c_int {
+    // SAFETY: as Lua's own.
+    unsafe {
+        ffi::lua_settop(l, 1);
+        ffi::lua_newuserdata(l, 0);
+        if ffi::lua_type(l, 1) == ffi::LUA_TUSERDATA {
+            if ffi::lua_getmetatable(l, 1) != 0 {
+                ffi::lua_setmetatable(l, 2);
+            }
+        } else if ffi::lua_toboolean(l, 1) != 0 {
+            ffi::lua_createtable(l, 0, 0);
+            ffi::lua_pushvalue(l, ffi::lua_upvalueindex(1));
+            ffi::lua_setmetatable(l, -2);
+            ffi::lua_setmetatable(l, 2);
+        }
+        1
+    }
+}
+
+/// Whether slot `i` holds the name of the finalizer.
+unsafe fn is_finalizer(l: *mut RawState, i: c_int) -> bool {
+    // SAFETY: a string in the slot stays while it is read.
+    unsafe {
+        let mut len = 0;
+        if ffi::lua_type(l, i) != ffi::LUA_TSTRING {
+            return false;
+        }
+        let p = ffi::lua_tolstring(l, i, &mut len);
+        std::slice::from_raw_parts(p.cast::<u8>(), len) == b"__gc"
+    }
+}
+
+unsafe extern "C-unwind" fn set_proxy_field(l: *mut RawState) -> c_int {
+    // SAFETY: table, key and value are the arguments of `__newindex`.
+    unsafe {
+        if !is_finalizer(l, 2) {
+            ffi::lua_settop(l, 3);
+            ffi::lua_rawset(l, 1);
+        }
+        0
     }
 }
 

@@ -49,6 +49,7 @@ impl Server {
         let q = &self.queues;
         if !(q.read.is_empty() && q.accept.is_empty() && q.resumed.is_empty())
             || self.eviction.unfinished
+            || q.link
             || self.repl.link.again
         {
             return Duration::ZERO;
@@ -65,6 +66,10 @@ impl Server {
 
     /// Serves what is ready.
     pub(super) fn serve(&mut self, batch: &[Readiness], scratch: &mut Scratch) {
+        if self.queues.link && !self.scripts.running() {
+            self.queues.link = false;
+            self.serve_link();
+        }
         // Those left over from the last turn come first, then what is ready now.
         for h in std::mem::take(&mut self.queues.read) {
             if self.shutdown.done().is_some() {
@@ -89,6 +94,10 @@ impl Server {
                 }
                 Token::Listener(i) => self.accept_some(i),
                 Token::Other(saving::CHILD_PIPE) => self.check_child(),
+                // The master's commands wait for the script that runs.
+                Token::Other(replica::MASTER_LINK) if self.scripts.running() => {
+                    self.queues.link = true;
+                }
                 Token::Other(replica::MASTER_LINK) => self.serve_link(),
                 Token::Wake | Token::Other(_) => {}
             }

@@ -183,6 +183,8 @@ pub struct Queues {
     pub resumed: Vec<ClientRef>,
     /// To be closed at the end of the tick.
     pub close: Vec<ClientRef>,
+    /// The master's link was ready while a script ran.
+    pub link: bool,
     /// Listeners that may have more connections waiting.
     pub accept: Vec<u32>,
     /// Parked clients with a deadline, soonest first (Unix ms).

@@ -284,7 +284,7 @@ impl Server {
             shutdown: shutdown::Shutdown::default(),
             expiry: expiry::Expiry::default(),
             eviction: eviction::Eviction::default(),
-            scripts: crate::script::Scripts::new(),
+            scripts: crate::script::Scripts::new(config.lua_enable_deprecated_api),
             cron_loops: 0,
             reports: Default::default(),
             host: Host::default(),

@@ -217,8 +217,15 @@ fn nothing_is_left_for_the_next_script() {
     assert_eq!(b.run(&["eval", "return {#KEYS,KEYS[9]}", "0"]), "*1|:0|");
 }
 
+/// On a stack of the size a main thread has: results nest deep.
 #[test]
 fn bytecode_and_bombs_are_errors() {
+    let test = std::thread::Builder::new().stack_size(16 << 20);
+    let test = test.spawn(bombs).expect("a thread");
+    test.join().expect("no panic");
+}
+
+fn bombs() {
     let mut b = Bench::new();
     assert_eq!(
         b.eval("local f,e = loadstring(string.dump(function() return 1 end)) return {f == nil, e:sub(-33)}"),

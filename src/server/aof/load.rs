@@ -214,7 +214,9 @@ impl Server {
                 }
             }
         }
-        self.loaded_well(loader.loaded.clone(), Restore::Flush);
+        if !self.loaded_well(loader.loaded.clone(), Restore::Flush) {
+            return Err(LoadFailed::Rdb(replay.path.clone(), LoadError::Library));
+        }
         let offset = loader.offset();
         let (rest, left) = loader.into_parts();
         let input: Input = Box::new(Cursor::new(left).chain(rest));

@@ -357,3 +357,59 @@ unsafe extern "C-unwind" fn hook(l: *mut RawState, _ar: *mut ffi::lua_Debug) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::script::lua::Kind;
+
+    fn told(engine: &Engine, text: &str) -> String {
+        let handle = engine.handle();
+        let f = handle.compile(text.as_bytes(), "@t").expect("it compiles");
+        let ended = handle.run_alone(f, 0);
+        let mut lua = handle.result();
+        if lua.kind(1) == Kind::Table {
+            lua.get_field(1, "err");
+        }
+        let told = String::from_utf8_lossy(lua.bytes(-1).unwrap_or_default()).into_owned();
+        handle.clear();
+        format!("{ended:?} {told}")
+    }
+
+    #[test]
+    fn no_memory_is_an_error_and_nothing_else() {
+        let engine = Engine::new(Purpose::Eval, 4 << 20, false);
+        for bomb in [
+            "local s = string.rep('x', 1024) while true do s = s .. s .. s end",
+            "return string.rep('x', 100000000)",
+            "local t = {} for i = 1, 100000000 do t[i] = {i} end",
+            "local t = {} for i = 1, 1000 do t[i] = string.rep('x', 10000) .. i end return cjson.encode({t, t, t})",
+            "return cmsgpack.unpack(string.rep(string.char(0xdd, 0, 0, 0xff, 0xff), 15) .. string.rep('\\192', 10))",
+        ] {
+            let told = told(&engine, bomb);
+            assert!(told.starts_with("Badly"), "{bomb}: {told}");
+        }
+        assert_eq!(told(&engine, "return 'alive'"), "Well alive");
+        assert!(engine.memory() < 4 << 20);
+    }
+
+    #[test]
+    fn deep_things_are_errors() {
+        let engine = Engine::new(Purpose::Eval, 256 << 20, false);
+        for deep in [
+            "local function f() return f() + 1 end return f()",
+            "local t = setmetatable({}, {}) getmetatable(t).__index = function(t, k) return t[k .. 'x'] end return t.a",
+            "return string.rep('a', 40000):match(string.rep('a?', 40000))",
+            "local f = coroutine.wrap(function() end) f() f()",
+            "return loadstring(string.rep('(', 1000))()",
+            "return {unpack({1,2,3}, -2, 2147483647)}",
+            "return {unpack({}, 1, 100000)}",
+            "local function f(...) return f(1, ...) end f()",
+            "local t = {} for i = 1, 20000 do t = {t} end return cjson.encode(t)",
+        ] {
+            let told = told(&engine, deep);
+            assert!(told.starts_with("Badly"), "{deep}: {told}");
+        }
+        assert_eq!(told(&engine, "return 'alive'"), "Well alive");
+    }
+}

@@ -11,3 +11,4 @@ mod pubsub;
 mod redis_crate;
 mod replication_load;
 mod replication_replica;
+mod scripts;

@@ -67,7 +67,12 @@ pub fn describe(client: &Client, around: Surroundings<'_>) -> String {
         -1
     };
     let watch = c.multi.as_ref().map_or(0, |m| m.watched.len());
-    let (obl, rbs) = c.out.tail_len();
+    // What came before a long argument is parsed already.
+    let (qbuf, qbuf_free) = match c.parser.filled() {
+        (0, 0) => (c.query.len(), c.query.capacity() - c.query.len()),
+        filled => filled,
+    };
+    let (obl, rbs) = c.out.first_len();
     let events = if c.conn.is_none() {
         ""
     } else if c.has(F::WRITE_BLOCKED) {
@@ -94,11 +99,11 @@ pub fn describe(client: &Client, around: Surroundings<'_>) -> String {
     let _ = write!(
         line,
         " qbuf={} qbuf-free={} argv-mem={} multi-mem={queued} rbs={rbs} rbp={rbs} obl={obl} oll={} omem={} tot-mem={} events={events}",
-        c.query.len(),
-        c.query.capacity() - c.query.len(),
-        c.parser.mem_bytes(),
+        qbuf,
+        qbuf_free,
+        c.parser.argument_bytes(),
         c.out.pieces(),
-        c.out.mem_bytes() - rbs.min(c.out.mem_bytes()),
+        c.out.counted(),
         c.mem_bytes(),
     );
     let resp = match c.proto {

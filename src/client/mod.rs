@@ -206,6 +206,8 @@ pub struct Client {
     pub blocked: Option<Box<Blocked>>,
     /// Pub/sub.
     pub subs: Option<Box<Subscriptions>>,
+    /// Bytes its prefixes of client-side caching take.
+    pub tracking_bytes: usize,
     /// What is known of it as a replica of ours: set with the first REPLCONF, SYNC or PSYNC.
     pub replica: Option<Box<ReplicaState>>,
     /// Memory last accounted for it (maxmemory-clients), bytes.
@@ -243,6 +245,7 @@ impl Client {
             multi: None,
             blocked: None,
             subs: None,
+            tracking_bytes: 0,
             replica: None,
             accounted_mem: 0,
         }
@@ -296,5 +299,6 @@ impl Client {
             + self.name.as_ref().map_or(0, |n| n.len())
             + self.multi.as_ref().map_or(0, |m| m.mem_bytes())
             + self.subs.as_ref().map_or(0, |s| s.mem_bytes())
+            + self.tracking_bytes
     }
 }

@@ -20,6 +20,7 @@ pub mod latency;
 pub mod list;
 pub mod lolwut;
 pub mod memory;
+pub mod migrate;
 pub mod module;
 pub mod monitor;
 pub mod persistence;
@@ -63,6 +64,7 @@ pub fn all() -> Vec<&'static Command> {
         slowlog::COMMANDS,
         transactions::COMMANDS,
         dump::COMMANDS,
+        migrate::COMMANDS,
         persistence::COMMANDS,
         replica::COMMANDS,
         zset::COMMANDS,

@@ -4,11 +4,11 @@
 
 use super::command::{Command, CommandFlags as F};
 use super::ctx::Ctx;
-use super::{acl, blocking, call, multi, pause, propagate, role};
+use super::{acl, blocking, call, effects, multi, pause, propagate, role};
 use crate::client::{Client, ClientFlags, CommandId};
 use crate::resp::{Args, Error};
 use crate::server::auth::is_open_to;
-use crate::server::{Server, ServerState, deliver};
+use crate::server::{Server, ServerState, deliver, tracked};
 
 /// Runs one command of a client that is out of the table. `id`: what the name was found to be, ahead.
 pub fn dispatch(
@@ -74,6 +74,17 @@ pub fn dispatch(
 
 #[cold]
 fn slow_path(ctx: &mut Ctx<'_>, id: CommandId) {
+    if ctx.server.state.contains(ServerState::CLIENT_LIMIT) {
+        ctx.server.evict_clients_beside(Some(ctx.client));
+        if ctx.client.has(ClientFlags::CLOSE_ASAP) {
+            return;
+        }
+    }
+    if ctx.client.has(ClientFlags::TRACKING) {
+        // Many of them may read much between two ticks.
+        tracked::limit(ctx.server);
+        deliver::flush_own(ctx.server, ctx.client);
+    }
     if let Err(e) = guards(ctx, id) {
         let (server, client) = (&mut *ctx.server, &mut *ctx.client);
         return reject(server, client, Some(id), &e);
@@ -195,6 +206,11 @@ fn memory(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         return Ok(());
     }
     let enough = ctx.server.free_memory();
+    // Whoever caches what was evicted hears of it before this command's reply, its own client too.
+    if ctx.server.ks.fx.pending() {
+        effects::deliver(ctx.server, ctx.client);
+        deliver::flush_own(ctx.server, ctx.client);
+    }
     let denied = ctx.command.flags.contains(F::DENYOOM)
         || ctx.command.name == "exec" && multi::queue_may_need_memory(ctx);
     if !enough && denied {

@@ -259,7 +259,7 @@ fn range_of(spec: &KeySpec, first: i64, argv: &dyn Argv) -> Option<(i64, i64, i6
             let at = usize::try_from(first + i64::from(num_idx))
                 .ok()
                 .filter(|&at| at < argv.argc())?;
-            let count = parse_count(argv.arg(at)).filter(|&n| n <= argc)?;
+            let count = parse_count(argv.arg(at)).filter(|n| (1..=argc).contains(n))?;
             let begin = first + i64::from(first_key);
             (
                 begin,

@@ -31,6 +31,17 @@ pub struct ClientRef {
     pub generation: u32,
 }
 
+/// Cached copies that are no longer right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stale {
+    /// Of every key (FLUSHALL).
+    All,
+    /// Of a key that the running command changed.
+    Changed(Box<[u8]>),
+    /// Of a key that expired or was evicted: nobody's own doing, even if a command was the occasion.
+    Gone(Box<[u8]>),
+}
+
 /// The record of effects since they were last acted on.
 #[derive(Debug, Default)]
 pub struct Effects {
@@ -44,8 +55,8 @@ pub struct Effects {
     pub touched: Vec<ClientRef>,
     /// Keys on which somebody is blocked and that may now serve them.
     pub ready: Vec<(u32, Box<[u8]>)>,
-    /// Keys whose cached copies are stale; None stands for all keys (FLUSHALL).
-    pub invalid: Vec<Option<Box<[u8]>>>,
+    /// What is stale in the caches of clients.
+    pub invalid: Vec<Stale>,
     /// Commands to propagate on their own before the running one: deletions by expiry.
     pub before: Vec<(u32, OwnedArgs)>,
     /// What the running command is propagated as, when not as it is.

@@ -4,7 +4,7 @@
 //! those clients, counts the change and propagates it.
 
 use super::db::{Db, Keyspace};
-use super::effects::Listening;
+use super::effects::{Listening, Stale};
 use super::lazyfree::Garbage;
 use std::mem::swap;
 
@@ -22,7 +22,7 @@ impl Keyspace {
             self.lazy.free(Garbage::Other(Box::new(expires), 0));
         }
         if self.fx.listening.contains(Listening::TRACKING) {
-            self.fx.invalid.push(None);
+            self.fx.invalid.push(Stale::All);
         }
         removed
     }

@@ -1,7 +1,7 @@
 //! A database as a command sees it: lookups that honour expiry, changes that record their effects.
 
 use super::db::{Db, Keyspace, KeyspaceStats};
-use super::effects::{Effects, Listening};
+use super::effects::{Effects, Listening, Stale};
 use super::entry::{Entry, NewStr, StrRef, ValueMut, ValueRef};
 use super::events::Event;
 use super::lazyfree::{Garbage, LAZYFREE_THRESHOLD, LazyFree, STALL_THRESHOLD};
@@ -463,7 +463,7 @@ impl<'a> DbView<'a> {
     pub fn modified(&mut self, key: &[u8], class: NotifyFlags, event: &'static str, n: i64) {
         self.fx.dirty += n;
         if self.fx.listening != Listening::empty() {
-            self.touched(key);
+            self.touched(key, Stale::Changed);
             self.event(class, event, key);
         }
     }
@@ -473,12 +473,12 @@ impl<'a> DbView<'a> {
     pub fn modified_quietly(&mut self, key: &[u8], n: i64) {
         self.fx.dirty += n;
         if self.fx.listening != Listening::empty() {
-            self.touched(key);
+            self.touched(key, Stale::Changed);
         }
     }
 
     #[cold]
-    fn touched(&mut self, key: &[u8]) {
+    fn touched(&mut self, key: &[u8], stale: fn(Box<[u8]>) -> Stale) {
         if self.fx.listening.contains(Listening::WATCH)
             && let Some(w) = self.db.watched.get_mut(key)
         {
@@ -486,7 +486,7 @@ impl<'a> DbView<'a> {
             self.fx.touched.extend(w.touched(there));
         }
         if self.fx.listening.contains(Listening::TRACKING) {
-            self.fx.invalid.push(Some(key.into()));
+            self.fx.invalid.push(stale(key.into()));
         }
         self.wake(key);
     }
@@ -539,23 +539,28 @@ impl<'a> DbView<'a> {
         self.stats.expired += 1;
         self.propagate_deletion(key.bytes, self.config.lazyfree_lazy_expire);
         if self.fx.listening != Listening::empty() {
-            self.touched(key.bytes);
+            self.touched(key.bytes, Stale::Gone);
             self.event(NotifyFlags::EXPIRED, "expired", key.bytes);
         }
     }
 
-    /// Deletes a key to stay below `maxmemory`, propagates that and counts it.
-    pub fn delete_evicted(&mut self, key: Key<'_>) {
+    /// Deletes a key to stay below `maxmemory` and counts it; false when it is not there. [`DbView::announce_evicted`] is to
+    /// follow.
+    pub fn remove_evicted(&mut self, key: Key<'_>) -> bool {
         let Some(e) = self.db.keys.remove(key.hash, key.bytes) else {
-            return;
+            return false;
         };
         self.db.fields.left(&e);
-        let lazy = self.config.lazyfree_lazy_eviction;
-        free(self.lazy, e, lazy);
+        free(self.lazy, e, self.config.lazyfree_lazy_eviction);
         self.stats.evicted += 1;
-        self.propagate_deletion(key.bytes, lazy);
+        true
+    }
+
+    /// Propagates the deletion of an evicted key and tells those who listen.
+    pub fn announce_evicted(&mut self, key: Key<'_>) {
+        self.propagate_deletion(key.bytes, self.config.lazyfree_lazy_eviction);
         if self.fx.listening != Listening::empty() {
-            self.touched(key.bytes);
+            self.touched(key.bytes, Stale::Gone);
             self.event(NotifyFlags::EVICTED, "evicted", key.bytes);
         }
     }

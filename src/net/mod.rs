@@ -4,8 +4,10 @@
 //! connection on a ready list of its own. Readiness is copied into a plain batch before anything is handled, so polling again
 //! from within a handler (a busy script, loading) is an ordinary call.
 pub mod conn;
+pub mod link;
 pub mod listen;
 pub mod poll;
+pub mod tls;
 
 pub use conn::{Conn, PeerName};
 pub use listen::Listener;

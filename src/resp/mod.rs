@@ -4,8 +4,10 @@ pub mod error;
 pub mod out;
 pub mod parse;
 pub mod reply;
+pub mod request;
 
 pub use args::{ArgRange, Args, OwnedArgs};
 pub use error::Error;
 pub use out::OutBuf;
 pub use reply::{Protocol, Reply};
+pub use request::append_command;

@@ -3,6 +3,10 @@
 //! Replies are appended to one growing tail. A tail past [`CHUNK`] bytes is closed and a new one begun, so that a huge reply
 //! never doubles and copies megabytes; a big stored value is queued by reference instead of copied. Whoever writes takes the
 //! pieces front to back as I/O slices and reports how many bytes went out.
+//!
+//! A client that may leave only so much unread ([`OutBuf::set_limit`]) has its buffer choked when it passes that in the middle of
+//! a reply: what is there is dropped and nothing more is taken, so that no single command fills the memory. Such a client is
+//! closed, it never sees the hole.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -12,6 +16,8 @@ use std::sync::Arc;
 const CHUNK: usize = 64 * 1024;
 /// Values this long (bytes) are referenced instead of copied.
 pub const SHARE_FROM: usize = 16 * 1024;
+/// This many bytes pending do not count against limits: upstream has a fixed buffer of this size for them.
+const FIRST: usize = 16 * 1024;
 /// Pieces handed to one writev.
 const MAX_SLICES: usize = 64;
 
@@ -39,6 +45,10 @@ pub struct OutBuf {
     sent: usize,
     /// Bytes in `closed`.
     closed_bytes: usize,
+    /// Bytes that may be pending before the buffer is choked; 0 for any number.
+    limit: usize,
+    /// Takes nothing any more.
+    choked: bool,
 }
 
 impl OutBuf {
@@ -53,6 +63,25 @@ impl OutBuf {
         self.closed_bytes + self.tail.len() - self.sent
     }
 
+    /// Bytes not yet written that count against the limits of the client (`omem` of CLIENT LIST).
+    #[inline]
+    pub fn counted(&self) -> usize {
+        let pending = self.pending();
+        if pending > FIRST { pending } else { 0 }
+    }
+
+    /// From now on at most about `bytes` may be pending; 0 for any number.
+    #[inline(always)]
+    pub fn set_limit(&mut self, bytes: usize) {
+        self.limit = bytes;
+    }
+
+    /// True after the limit was passed: what was replied is lost, and the client is to be closed.
+    #[inline(always)]
+    pub fn choked(&self) -> bool {
+        self.choked
+    }
+
     /// True when everything was written.
     #[inline(always)]
     pub fn is_empty(&self) -> bool {
@@ -64,14 +93,17 @@ impl OutBuf {
         self.tail.capacity() + self.closed_bytes + self.closed.capacity() * size_of::<Piece>()
     }
 
-    /// Number of closed pieces (`oll` of CLIENT LIST).
+    /// Pieces of what counts against limits, as upstream would have cut it (`oll` of CLIENT LIST).
     pub fn pieces(&self) -> usize {
-        self.closed.len()
+        self.counted().div_ceil(FIRST)
     }
 
-    /// Bytes in the open tail and its capacity (`obl` and `rbs` of CLIENT LIST).
-    pub fn tail_len(&self) -> (usize, usize) {
-        (self.tail.len(), self.tail.capacity())
+    /// Bytes pending that do not count against limits, and the room there is for such (`obl` and `rbs` of CLIENT LIST).
+    pub fn first_len(&self) -> (usize, usize) {
+        (
+            self.pending() - self.counted(),
+            self.tail.capacity().min(FIRST),
+        )
     }
 
     /// The open tail, to append to.
@@ -92,17 +124,33 @@ impl OutBuf {
     /// Appends a big value by reference.
     pub fn push_shared(&mut self, value: Arc<Vec<u8>>) {
         self.close_tail();
-        self.closed_bytes += value.len();
-        self.closed.push_back(Piece::Shared(value));
+        if !self.choked {
+            self.closed_bytes += value.len();
+            self.closed.push_back(Piece::Shared(value));
+            self.enforce_limit();
+        }
     }
 
+    #[cold]
     fn close_tail(&mut self) {
+        if self.choked {
+            return self.tail.clear();
+        }
         if self.tail.is_empty() {
             return;
         }
         self.closed_bytes += self.tail.len();
         self.closed
             .push_back(Piece::Own(std::mem::take(&mut self.tail)));
+        self.enforce_limit();
+    }
+
+    fn enforce_limit(&mut self) {
+        if self.limit > 0 && self.counted() >= self.limit {
+            self.clear();
+            self.tail = Vec::new();
+            self.choked = true;
+        }
     }
 
     /// A position that [`OutBuf::truncate_to`] and [`OutBuf::insert_at`] understand, valid until the next write.
@@ -140,6 +188,9 @@ impl OutBuf {
 
     /// Inserts `bytes` at `mark`: the header of an aggregate whose length is known only now.
     pub fn insert_at(&mut self, mark: Mark, bytes: &[u8]) {
+        if self.choked {
+            return;
+        }
         let at = mark.tail;
         match self.closed.get_mut(mark.pieces) {
             None => {
@@ -331,6 +382,31 @@ mod tests {
             assert!(got == model);
             assert!(o.is_empty());
         }
+    }
+
+    #[test]
+    fn nothing_beyond_the_limit_is_held() {
+        let mut o = OutBuf::new();
+        o.set_limit(100_000);
+        let mark = o.mark();
+        for _ in 0..1000 {
+            o.push(&[b'x'; 999]);
+            o.push_shared(Arc::new(vec![b'y'; 30]));
+        }
+        assert!(o.choked() && o.mem_bytes() < 3 * CHUNK);
+        o.insert_at(mark, b"*1000\r\n");
+        o.truncate_to(mark);
+        assert_eq!(o.pending(), 0);
+        // Below the limit nothing is lost, and what was written does not count.
+        let mut o = OutBuf::new();
+        o.set_limit(100_000);
+        for _ in 0..1000 {
+            o.push(&[b'x'; 999]);
+            o.advance(999);
+        }
+        o.push(&[b'x'; 99_000]);
+        assert!(!o.choked());
+        assert_eq!((o.pending(), o.counted()), (99_000, 99_000));
     }
 
     #[test]

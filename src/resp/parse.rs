@@ -122,7 +122,19 @@ impl Parser {
         self.left == 0 && self.pos == 0
     }
 
-    /// Arguments still to come and bytes of arguments held (`multi-mem` and `argv-mem` of CLIENT LIST).
+    /// Bytes read of the long argument that is being read, and the room for more of it: part of the query buffer for those
+    /// who look (`qbuf` and `qbuf-free` of CLIENT LIST).
+    pub fn filled(&self) -> (usize, usize) {
+        let v = self.filling.as_ref();
+        v.map_or((0, 0), |v| (v.len(), v.capacity() - v.len()))
+    }
+
+    /// Bytes held for arguments that are whole (`argv-mem` of CLIENT LIST).
+    pub fn argument_bytes(&self) -> usize {
+        self.mem_bytes() - self.filling.as_ref().map_or(0, Vec::capacity)
+    }
+
+    /// Bytes held for the arguments so far, the long one that is being read included.
     pub fn mem_bytes(&self) -> usize {
         self.partial.capacity() * size_of::<ArgRange>()
             + self.partial_big.iter().map(|b| b.capacity()).sum::<usize>()

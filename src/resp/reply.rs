@@ -37,6 +37,13 @@ impl<'a> Reply<'a> {
         self.proto == Protocol::Resp3
     }
 
+    /// True when the client passed its output limit in the middle of this reply: nothing more need be written, it will be
+    /// closed. Commands whose reply may be endless look at this.
+    #[inline(always)]
+    pub fn choked(&self) -> bool {
+        self.out.choked()
+    }
+
     /// The same writer for a shorter time.
     pub fn reborrow(&mut self) -> Reply<'_> {
         Reply {

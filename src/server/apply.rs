@@ -10,6 +10,9 @@ use crate::config::{Apply, Config, Prepared, Reason, SetError};
 use crate::net::Listener;
 use crate::sys::{alloc, crash, process};
 
+/// Said when certificates or TLS settings do not work out.
+const NO_TLS: &str = "Unable to update TLS configuration. Check server logs.";
+
 impl Server {
     /// Makes a checked CONFIG SET take effect.
     pub fn change_settings(&mut self, prepared: Prepared) -> Result<(), SetError> {
@@ -45,6 +48,14 @@ impl Server {
                 moved
                     .map_err(|()| Reason::Text("Unable to listen on this port. Check server logs."))
             }
+            Apply::TlsPort => {
+                self.load_tls().map_err(|()| Reason::Text(NO_TLS))?;
+                let moved = self.listen_anew();
+                self.show_title();
+                moved
+                    .map_err(|()| Reason::Text("Unable to listen on this port. Check server logs."))
+            }
+            Apply::Tls => self.load_tls().map_err(|()| Reason::Text(NO_TLS)),
             Apply::MaxClients => self.check_maxclients(before),
             Apply::MaxMemory => {
                 self.check_maxmemory();
@@ -112,8 +123,6 @@ impl Server {
             Apply::None
             | Apply::Hz
             | Apply::Save
-            | Apply::TlsPort
-            | Apply::Tls
             | Apply::MaxMemoryClients
             | Apply::ReplBacklogSize
             | Apply::MinReplicas
@@ -141,13 +150,7 @@ impl Server {
                 kept.push(l);
             }
         }
-        let c = &self.config;
-        let opened = if c.port == 0 {
-            Ok(Vec::new())
-        } else {
-            Listener::bind_all(&c.bind, c.port, c.tcp_backlog)
-        };
-        let (mut listeners, result) = match opened {
+        let (mut listeners, result) = match self.open_ports() {
             Ok(l) => (l, Ok(())),
             Err(_) => (Vec::new(), Err(())),
         };
@@ -187,8 +190,8 @@ impl Server {
                 "WARNING: the new maxmemory value set via CONFIG SET ({limit}) is smaller than the current memory usage ({used}). This will result in key eviction and/or the inability to accept new write commands depending on the maxmemory-policy."
             );
         }
+        // The end of the turn evicts: not in the middle of a transaction, nor twice.
         self.settings_changed();
-        self.free_memory();
     }
 
     fn change_directory(&self, before: &Config) -> Result<(), Reason> {

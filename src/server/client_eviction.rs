@@ -1,13 +1,13 @@
 //! `maxmemory-clients`: closes the biggest clients while all of them together hold more than the limit.
 //!
-//! Runs at the end of a tick, before replies are written, and takes the biggest first (`client::memory`): no walk over all
+//! Runs before each command and at the end of a tick, before replies are written, and takes the biggest first (`client::memory`): no walk over all
 //! clients. What a client holds is noted when it was served, when something was sent to it and when its output was written.
 //!
 //! // Compat: upstream counts its fixed 16 KB reply buffer and query buffers kept between commands; here an idle client holds
 //! neither, so the same limit lets more clients live.
 
-use super::Server;
-use crate::client::ClientRef;
+use super::{Server, ServerState};
+use crate::client::Client;
 
 impl Server {
     /// Takes over `maxmemory-clients` (and `maxmemory`, of which it may be a percentage) after start and CONFIG SET.
@@ -16,6 +16,7 @@ impl Server {
         if limited == self.client_memory.enabled() {
             return;
         }
+        self.state.set(ServerState::CLIENT_LIMIT, limited);
         if limited {
             self.client_memory.enable();
         } else {
@@ -34,6 +35,11 @@ impl Server {
 
     /// Closes clients until the rest fits.
     pub fn evict_clients(&mut self) {
+        self.evict_clients_beside(None);
+    }
+
+    /// The same while `running`, a client that is out of the table, is about to run a command; it may be among the evicted.
+    pub fn evict_clients_beside(&mut self, mut running: Option<&mut Client>) {
         if !self.client_memory.enabled() {
             return;
         }
@@ -42,14 +48,21 @@ impl Server {
             let Some(biggest) = self.client_memory.biggest() else {
                 return;
             };
-            self.evict_client(biggest);
+            match &mut running {
+                Some(client) if client.handle == biggest => self.evict_client(client),
+                _ => {
+                    // One of an outer turn that waits for this one: its time comes.
+                    let Some(mut client) = self.clients.remove(biggest) else {
+                        return;
+                    };
+                    self.evict_client(&mut client);
+                    self.forget(&mut client);
+                }
+            }
         }
     }
 
-    fn evict_client(&mut self, handle: ClientRef) {
-        let Some(mut client) = self.clients.take(handle) else {
-            return;
-        };
+    fn evict_client(&mut self, client: &mut Client) {
         log::info!(
             "Evicting client: id={} addr={} tot-mem={}",
             client.id,
@@ -57,8 +70,7 @@ impl Server {
             client.accounted_mem
         );
         self.stats.evicted_clients += 1;
-        self.client_memory.forget(&mut client);
-        self.close_soon(&mut client);
-        self.clients.put_back(client);
+        self.client_memory.forget(client);
+        self.close_soon(client);
     }
 }

@@ -26,6 +26,7 @@ impl Server {
         self.note_memory();
         self.sample_ttls();
         self.clients_cron();
+        self.links.close_idle(self.clock.now_s());
         shutdown::on_signal(self);
         self.expire_own_keys();
         if self.cron_loops.is_multiple_of(self.config.hz.max(1) as u64) {

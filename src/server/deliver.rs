@@ -145,24 +145,42 @@ pub fn close_soon(queues: &mut Queues, client: &mut Client) {
 /// What a client that did not log in may leave unread, bytes: it must not be able to fill memory with error replies.
 const UNAUTHENTICATED_REPLIES_MAX: u64 = 1024;
 
+/// The class of `client-output-buffer-limit` that a client belongs to; None for those without limit.
+#[inline]
+fn class_of(client: &Client) -> Option<usize> {
+    if client.has(ClientFlags::FAKE | ClientFlags::MASTER) {
+        None
+    } else if client.has(ClientFlags::REPLICA) {
+        Some(1)
+    } else {
+        Some(if client.has(ClientFlags::PUBSUB) {
+            2
+        } else {
+            0
+        })
+    }
+}
+
+/// A client is about to run commands: no reply of them can grow past its hard limit.
+#[inline]
+pub fn limit_replies(config: &Config, client: &mut Client) {
+    let hard = class_of(client).map_or(0, |c| config.client_output_buffer_limit[c].hard_bytes);
+    client.out.set_limit(usize::try_from(hard).unwrap_or(0));
+}
+
 /// Whether a client's output passed its hard limit, or its soft limit for too long (`client-output-buffer-limit`); says so in
 /// the log.
 #[inline]
 pub fn over_limit(config: &Config, now_s: i64, client: &mut Client) -> bool {
-    if client.has(ClientFlags::FAKE | ClientFlags::CLOSE_ASAP | ClientFlags::MASTER) {
-        return false;
-    }
-    let class = if client.has(ClientFlags::REPLICA) {
-        1
-    } else if client.has(ClientFlags::PUBSUB) {
-        2
-    } else {
-        0
+    let class = match class_of(client) {
+        Some(class) if !client.has(ClientFlags::CLOSE_ASAP) => class,
+        _ => return false,
     };
     let limit = config.client_output_buffer_limit[class];
-    let held = client.out.pending() as u64;
-    let stranger = client.has(ClientFlags::UNAUTHENTICATED) && held > UNAUTHENTICATED_REPLIES_MAX;
-    let hard = limit.hard_bytes > 0 && held >= limit.hard_bytes || stranger;
+    let held = client.out.counted() as u64;
+    let stranger = client.has(ClientFlags::UNAUTHENTICATED)
+        && client.out.pending() as u64 > UNAUTHENTICATED_REPLIES_MAX;
+    let hard = limit.hard_bytes > 0 && held >= limit.hard_bytes || stranger || client.out.choked();
     let soft = limit.soft_bytes > 0 && held >= limit.soft_bytes;
     let mut too_long = false;
     if soft {

@@ -2,7 +2,7 @@
 
 use super::input::{self, Scratch};
 use super::{Server, ServerState, replica, saving};
-use crate::client::ClientRef;
+use crate::client::{Client, ClientRef};
 use crate::exec::{blocking, pause};
 use crate::net::{Readiness, Token};
 use std::time::Duration;
@@ -112,7 +112,8 @@ impl Server {
             self.queues.write.extend(r.writable.then_some(h));
             return;
         }
-        if r.writable && self.clients.get(h).is_some_and(|c| c.has(F::WRITE_BLOCKED)) {
+        let waits = |c: &Client| c.has(F::WRITE_BLOCKED) || c.conn.wants_write();
+        if r.writable && self.clients.get(h).is_some_and(waits) {
             if self.replies_wait_for_sync() {
                 // Behind what waits there may be replies to changes of this very turn.
                 self.queues.write.push(h);

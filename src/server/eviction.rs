@@ -50,9 +50,13 @@ fn time_limit_ns(tenacity: u32) -> u64 {
 impl Server {
     /// Bytes in use that count against `maxmemory`.
     fn counted_memory(&self) -> usize {
-        // Evicting fills the AOF's buffer: counted, it would make eviction feed itself.
-        self.used_memory()
-            .saturating_sub(self.persist.aof.log.buffer_bytes())
+        self.used_memory().saturating_sub(self.memory_not_counted())
+    }
+
+    /// Bytes in use that do not (INFO `mem_not_counted_for_evict`): output buffers that wait for their next use, and the AOF's
+    /// buffer, which evicting fills: counted, it would make eviction feed itself.
+    pub fn memory_not_counted(&self) -> usize {
+        self.queues.spare_bytes + self.persist.aof.log.buffer_bytes()
     }
 
     /// Makes room below `maxmemory`. False when nothing can be evicted, so that commands that need memory must fail; true also
@@ -66,6 +70,9 @@ impl Server {
             self.note_below_limit();
             return true;
         }
+        // Replies and messages that only wait for the end of the turn take memory that no key need go for.
+        self.write_pending();
+        let too_much = self.counted_memory().saturating_sub(limit);
         let start = mono_ns();
         if self.eviction.exceeded_since_ns == 0 {
             self.eviction.exceeded_since_ns = start;
@@ -75,25 +82,31 @@ impl Server {
             self.eviction.pool.clear();
         }
         let deadline = start.saturating_add(time_limit_ns(self.config.maxmemory_eviction_tenacity));
-        let enough = self.evict_until(limit, deadline);
+        let enough = self.evict_until(limit, too_much, deadline);
         let took_ms = (mono_ns() - start) / 1_000_000;
         self.latency
             .note(Event::EvictionCycle, took_ms, self.clock.now_s());
         enough
     }
 
-    /// Evicts until the memory in use is at most `limit`, or until the time is over; see [`Server::free_memory`].
-    fn evict_until(&mut self, limit: usize, deadline_ns: u64) -> bool {
+    /// Evicts until the memory in use is at most `limit`, `too_much` was freed, or the time is over; see
+    /// [`Server::free_memory`].
+    fn evict_until(&mut self, limit: usize, too_much: usize, deadline_ns: u64) -> bool {
+        // What is recorded of each deletion (for those who cache the key, for replicas) takes memory too, for a moment: it is
+        // not counted against what the deletions freed, or evicting would feed itself.
+        let mut freed = 0;
         let pending = self.ks.lazy.pending();
         loop {
-            let found = (0..BATCH).all(|_| self.counted_memory() <= limit || self.evict_one());
+            let found = (0..BATCH).all(|_| {
+                freed >= too_much || self.counted_memory() <= limit || self.evict_one(&mut freed)
+            });
             propagate::flush_deletions(self);
             if !self.config.lazyfree_lazy_eviction && self.ks.lazy.pending() > pending {
                 // A value too big for the loop went to the other thread: what it held is as good as free.
                 self.eviction.unfinished = true;
                 break true;
             }
-            if self.counted_memory() <= limit {
+            if freed >= too_much || self.counted_memory() <= limit {
                 self.note_below_limit();
                 break true;
             }
@@ -116,8 +129,8 @@ impl Server {
         self.eviction.exceeded_since_ns = 0;
     }
 
-    /// Evicts one key; false when there is none.
-    fn evict_one(&mut self) -> bool {
+    /// Evicts one key and adds what that freed to `freed`; false when there is none.
+    fn evict_one(&mut self, freed: &mut usize) -> bool {
         let now_ms = self.clock.now_ms;
         let Some(v) = self.eviction.pool.pick(&mut self.ks, &self.config, now_ms) else {
             return false;
@@ -127,9 +140,14 @@ impl Server {
             hash: v.hash,
         };
         let start = if self.latency.on() { mono_ns() } else { 0 };
-        self.ks
-            .view(v.db, &self.config, now_ms, ExpiredKeys::Show, false)
-            .delete_evicted(key);
+        let before = self.memory.used();
+        let mut view = self
+            .ks
+            .view(v.db, &self.config, now_ms, ExpiredKeys::Show, false);
+        if view.remove_evicted(key) {
+            *freed += before.saturating_sub(self.memory.used());
+            view.announce_evicted(key);
+        }
         if start != 0 {
             let took_ms = (mono_ns() - start) / 1_000_000;
             self.latency

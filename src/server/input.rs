@@ -4,7 +4,7 @@
 //! parked. The complete commands at hand are parsed first (up to [`AHEAD`]), their keys hashed and prefetched, then they run
 //! in order: on a pipeline the memory latencies of the lookups overlap.
 
-use super::Server;
+use super::{Server, deliver};
 use crate::client::{Client, ClientFlags, ClientRef, CommandId};
 use crate::ds::hash::hash;
 use crate::exec::dispatch::dispatch;
@@ -26,6 +26,24 @@ pub struct Scratch {
     ranges: Vec<ArgRange>,
     big: Vec<Arc<Vec<u8>>>,
     batch: Vec<Ahead>,
+}
+
+/// Room for a usual batch is kept, the room that a huge one needed is not.
+const KEPT_RANGES: usize = 8 * 1024;
+
+impl Scratch {
+    /// Forgets the batch, and lets go of room that only a huge one needs.
+    fn clear(&mut self) {
+        self.ranges.clear();
+        self.big.clear();
+        self.batch.clear();
+        if self.ranges.capacity() > KEPT_RANGES {
+            self.ranges.shrink_to(KEPT_RANGES);
+        }
+        if self.big.capacity() > KEPT_RANGES {
+            self.big.shrink_to(KEPT_RANGES);
+        }
+    }
 }
 
 /// One command parsed ahead.
@@ -199,12 +217,23 @@ fn note_read(server: &mut Server, client: &mut Client, r: io::Result<usize>, roo
                 server.note_stream_read(n);
             }
             client.last_interaction_s = server.clock.now_s();
-            if n < room { Read::Drained } else { Read::More }
+            if n < room && !client.conn.has_more() {
+                Read::Drained
+            } else {
+                Read::More
+            }
         }
         Err(e) if e.kind() == io::ErrorKind::WouldBlock => Read::Drained,
         Err(e) if e.kind() == io::ErrorKind::Interrupted => Read::More,
         Err(e) => {
-            log::debug!("Reading from client: {e}");
+            match client.conn.tls() {
+                Some(tls) if tls.is_handshaking() => log::warn!(
+                    "Error accepting a client connection: {e} (addr={} laddr={})",
+                    client.conn.peer(),
+                    client.conn.local()
+                ),
+                _ => log::debug!("Reading from client: {e}"),
+            }
             Read::Closed
         }
     }
@@ -219,6 +248,7 @@ fn run_buffer(
 ) -> usize {
     let mut pos = 0;
     server.lend_out_buffer(client);
+    deliver::limit_replies(&server.config, client);
     while !client.has(ClientFlags::HALTED) {
         let error = parse_ahead(server, client, buf, pos, scratch);
         if scratch.batch.is_empty() && error.is_none() {
@@ -244,9 +274,7 @@ fn run_buffer(
             break;
         }
     }
-    scratch.ranges.clear();
-    scratch.big.clear();
-    scratch.batch.clear();
+    scratch.clear();
     pos
 }
 
@@ -353,6 +381,7 @@ fn run_batch(
             run_of_master(server, client, args, a, &buf[a.start..a.end]);
         } else if !args.is_empty() {
             dispatch(server, client, args, a.id, a.first_hash);
+            server.look_at_output(client);
         }
         (r0, b0, pos) = (a.ranges_end, a.big_end, a.end);
     }

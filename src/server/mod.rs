@@ -30,6 +30,7 @@ pub mod shutdown;
 pub mod slowlog;
 pub mod startup;
 pub mod stats;
+pub mod tls;
 pub mod tracked;
 
 use crate::acl::Acl;
@@ -71,6 +72,8 @@ bitflags! {
         const MONITORED = 64;
         /// The dataset of the master is being loaded aside, while the old one is served.
         const ASYNC_LOADING = 1 << 10;
+        /// `maxmemory-clients` is set.
+        const CLIENT_LIMIT = 256;
     }
 }
 
@@ -112,6 +115,10 @@ pub struct Server {
     pub poller: Poller,
     /// Listening sockets.
     pub listeners: Vec<Listener>,
+    /// What TLS sessions are made from, while anything needs them.
+    pub tls: Option<crate::net::tls::Contexts>,
+    /// Connections that MIGRATE keeps.
+    pub links: crate::net::link::Links,
     /// Work that waits for the next turns.
     pub queues: Queues,
     /// Parked clients.
@@ -195,6 +202,8 @@ pub struct Queues {
     pub deferred: Vec<deliver::Deferred>,
     /// Output buffers that nobody uses, for the next reply.
     pub spare_out: Vec<Vec<u8>>,
+    /// Bytes of them.
+    pub spare_bytes: usize,
 }
 
 /// What DEBUG switches on and off.

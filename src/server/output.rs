@@ -14,6 +14,7 @@ impl Server {
     #[inline]
     pub fn finish_turn_of(&mut self, client: &mut Client) {
         deliver::flush_own(self, client);
+        self.look_at_output(client);
         if !client.out.is_empty() {
             self.queue_write(client);
         } else if client.has(ClientFlags::CLOSE_AFTER_REPLY) {
@@ -46,6 +47,10 @@ impl Server {
     /// Writes what one client has pending, as far as its socket takes it.
     pub fn write_client(&mut self, h: ClientRef) {
         let Some(mut client) = self.clients.take(h) else {
+            // It is running: its turn comes.
+            self.queues
+                .write
+                .extend(self.clients.contains(h).then_some(h));
             return;
         };
         client
@@ -59,6 +64,10 @@ impl Server {
     }
 
     fn write_out(&mut self, client: &mut Client) {
+        if let Err(e) = client.conn.flush() {
+            log::debug!("Error writing to client: {e}");
+            return self.close_soon(client);
+        }
         while !client.out.is_empty() {
             let wanted = client.out.pending();
             let r = match client.out.single() {
@@ -93,7 +102,10 @@ impl Server {
         }
         if client.out.is_empty() {
             self.recycle_out(client);
-            if client.has(ClientFlags::CLOSE_AFTER_REPLY) {
+            if client.conn.wants_write() {
+                // Taken by the TLS session, not by the socket yet.
+                client.flags.insert(ClientFlags::WRITE_BLOCKED);
+            } else if client.has(ClientFlags::CLOSE_AFTER_REPLY) {
                 self.close_soon(client);
             }
         } else {
@@ -107,6 +119,7 @@ impl Server {
             && room.capacity() <= SPARE_MAX
             && self.queues.spare_out.len() < SPARE_BUFFERS
         {
+            self.queues.spare_bytes += room.capacity();
             self.queues.spare_out.push(room);
         }
     }
@@ -117,6 +130,7 @@ impl Server {
         if client.out.needs_room()
             && let Some(room) = self.queues.spare_out.pop()
         {
+            self.queues.spare_bytes -= room.capacity();
             client.out.give_room(room);
         }
     }
@@ -126,6 +140,14 @@ impl Server {
         if deliver::over_limit(&self.config, self.clock.now_s(), client) {
             self.stats.output_buffer_limit_disconnections += 1;
             self.close_soon(client);
+        }
+    }
+
+    /// The same for a client that just ran commands, before anything is written. Few replies are no case for a look.
+    #[inline]
+    pub fn look_at_output(&mut self, client: &mut Client) {
+        if client.out.counted() > 0 || client.out.choked() {
+            self.check_output_limit(client);
         }
     }
 
@@ -151,6 +173,7 @@ impl Server {
         crate::server::tracked::disable(self, client);
         crate::server::monitor::stop(self, client);
         self.client_memory.forget(client);
+        client.conn.say_goodbye();
         let _ = self.poller.remove_conn(&mut client.conn);
     }
 }

@@ -307,7 +307,7 @@ impl Server {
 
 fn listener_fd(listener: &Listener) -> RawFd {
     match listener {
-        Listener::Tcp(l, ..) => l.as_raw_fd(),
+        Listener::Tcp(l, ..) | Listener::Tls(l, ..) => l.as_raw_fd(),
         Listener::Unix(l, ..) => l.as_raw_fd(),
     }
 }

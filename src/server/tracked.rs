@@ -12,7 +12,7 @@ use crate::client::{Client, ClientFlags, ClientRef};
 use crate::exec::Ctx;
 use crate::exec::command::{AclCategories, CommandFlags};
 use crate::exec::keys::{KeyRefs, Wanted, find};
-use crate::keyspace::effects::Listening;
+use crate::keyspace::effects::{Listening, Stale as Outdated};
 use crate::resp::{Protocol, Reply};
 use crate::tracking::{Mode, Tracking};
 
@@ -117,8 +117,9 @@ pub fn invalidate(server: &mut Server, writer: Option<ClientRef>) {
     let mut list = std::mem::take(&mut server.ks.fx.invalid);
     for stale in list.drain(..) {
         match stale {
-            Some(key) => invalidate_key(server, &key, writer),
-            None => invalidate_all(server),
+            Outdated::Changed(key) => invalidate_key(server, &key, writer),
+            Outdated::Gone(key) => invalidate_key(server, &key, None),
+            Outdated::All => invalidate_all(server),
         }
     }
     server.ks.fx.invalid = list;
@@ -212,7 +213,7 @@ pub fn enable(
     redirect: u64,
     prefixes: &[&[u8]],
 ) {
-    server
+    client.tracking_bytes += server
         .tracking
         .enable(client.handle, mode, redirect, prefixes);
     client.flags.insert(ClientFlags::TRACKING);
@@ -225,6 +226,7 @@ pub fn disable(server: &mut Server, client: &mut Client) {
         return;
     }
     client.flags.remove(ClientFlags::TRACKING);
+    client.tracking_bytes = 0;
     server.tracking.disable(client.handle);
     if server.tracking.is_empty() {
         server.ks.fx.listening.remove(Listening::TRACKING);

@@ -57,6 +57,9 @@ impl Options {
     }
 }
 
+/// Bytes that keeping a prefix takes besides its text, about.
+const PREFIX_BYTES: usize = 64;
+
 /// Everybody's tracking.
 #[derive(Debug, Default)]
 pub struct Tracking {
@@ -78,12 +81,20 @@ impl Tracking {
         self.clients.get_mut(&client)
     }
 
-    /// Switches tracking on for a client, or changes how it tracks. Its earlier prefixes stay.
-    pub fn enable(&mut self, client: ClientRef, mode: Mode, redirect: u64, prefixes: &[&[u8]]) {
+    /// Switches tracking on for a client, or changes how it tracks. Its earlier prefixes stay. Returns about how many bytes
+    /// its new prefixes take.
+    pub fn enable(
+        &mut self,
+        client: ClientRef,
+        mode: Mode,
+        redirect: u64,
+        prefixes: &[&[u8]],
+    ) -> usize {
         let o = self.clients.entry(client).or_default();
         (o.mode, o.redirect) = (mode, redirect);
+        let mut bytes = 0;
         if !mode.contains(Mode::BCAST) {
-            return;
+            return bytes;
         }
         let everything: &[&[u8]] = &[b""];
         for p in if prefixes.is_empty() {
@@ -93,8 +104,11 @@ impl Tracking {
         } {
             if o.prefixes.insert((*p).into()) {
                 self.prefixes.join(p, client);
+                // Here and among the prefixes of all.
+                bytes += 2 * (p.len() + PREFIX_BYTES);
             }
         }
+        bytes
     }
 
     /// Switches tracking off; false when it was not on.

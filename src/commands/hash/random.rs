@@ -85,7 +85,10 @@ fn draw_many(reply: &mut Reply<'_>, hash: &Hash, count: i64, values: bool, rng: 
         hash.random_distinct(rng, n, &mut |name, f| one(reply, name, f, values));
     } else {
         begin(reply, n, values);
-        hash.random_repeated(rng, n, &mut |name, f| one(reply, name, f, values));
+        hash.random_repeated(rng, n, &mut |name, f| {
+            one(reply, name, f, values);
+            !reply.choked()
+        });
     }
 }
 
@@ -110,6 +113,9 @@ fn draw_seen(
     for _ in 0..n {
         let (name, f) = seen[rng.below(seen.len())];
         one(reply, name, f, values);
+        if reply.choked() {
+            break;
+        }
     }
 }
 

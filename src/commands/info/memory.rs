@@ -33,7 +33,7 @@ pub(super) fn memory(l: &mut Lines, a: &Around<'_>) {
     l.bytes("maxmemory", s.config.maxmemory);
     l.put("maxmemory_policy", s.config.maxmemory_policy.name());
     fragmentation(l, &m);
-    l.put("mem_not_counted_for_evict", 0);
+    l.put("mem_not_counted_for_evict", s.memory_not_counted());
     l.put("mem_replication_backlog", 0);
     l.put("mem_total_replication_buffers", 0);
     l.put("mem_replica_full_sync_buffer", 0);

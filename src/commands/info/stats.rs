@@ -47,7 +47,7 @@ pub(super) fn stats(l: &mut Lines, a: &Around<'_>) {
     l.put("pubsubshard_channels", s.pubsub.len(Kind::Shard));
     l.put("latest_fork_usec", s.persist.latest_fork_us);
     l.put("total_forks", st.forks);
-    l.put("migrate_cached_sockets", 0);
+    l.put("migrate_cached_sockets", s.links.len());
     l.put("slave_expires_tracked_keys", s.expiry.own.len());
     for field in ["hits", "misses", "key_hits", "key_misses"] {
         l.raw(format_args!("active_defrag_{field}:0"));

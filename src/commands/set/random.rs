@@ -208,6 +208,9 @@ fn random_many(ctx: &mut Ctx<'_>) -> Outcome {
                 if let Some(m) = set.random(&mut rng) {
                     reply_member(&mut reply, m);
                 }
+                if reply.choked() {
+                    break;
+                }
             }
         }
         Some(set) if wanted >= set.len() => {

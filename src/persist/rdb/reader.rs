@@ -653,7 +653,7 @@ fn read_packed(bytes: &[u8], ty: RdbType, deep: bool) -> Result<Listpack, &'stat
         RdbType::HashZiplist => ("Hash ziplist integrity check failed.", blob::check_hash),
         RdbType::ZsetZiplist => ("Zset ziplist integrity check failed.", blob::check_zset),
         RdbType::ZsetListpack => ("Zset listpack integrity check failed.", blob::check_zset),
-        RdbType::HashZipmap => ("Hash zipmap integrity check failed.", blob::check_hash),
+        RdbType::HashZipmap => ("Zipmap integrity check failed.", blob::check_hash),
         RdbType::HashListpackTtl | RdbType::HashListpackTtlPreGa => (
             "Hash listpack integrity check failed.",
             blob::check_hash_ttl,

@@ -251,7 +251,7 @@ fn read_consumers<R: Read>(
             };
             if group.pending[at].consumer != u32::MAX || index >= u64::from(u32::MAX) {
                 return Err(
-                    source.corrupt("Duplicated consumer PEL entry loading a stream consumer group")
+                    source.corrupt("Stream consumer PEL entry already has a consumer assigned")
                 );
             }
             group.pending[at].consumer = index as u32;

@@ -75,7 +75,8 @@ fn within(mut hash: Hash, limits: &Limits) -> Result<Hash, RdbError> {
     if n > limits.hash.entries || hash.iter().any(|(name, f)| long(name) || long(f.value)) {
         hash.convert_to_table(0);
         if hash.len() != n {
-            return Err(duplicate());
+            let what = "Hash listpack with dup elements";
+            return Err(RdbError::new(0, Reason::Corrupt(what)));
         }
     }
     Ok(hash)

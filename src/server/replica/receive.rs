@@ -435,7 +435,10 @@ impl Server {
             .listening
             .contains(crate::keyspace::effects::Listening::TRACKING)
         {
-            self.ks.fx.invalid.push(None);
+            self.ks
+                .fx
+                .invalid
+                .push(crate::keyspace::effects::Stale::All);
         }
         log::info!("MASTER <-> REPLICA sync: Discarding old DB in background");
         self.free_aside(new);

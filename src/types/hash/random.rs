@@ -21,24 +21,24 @@ impl Hash {
         self.iter().nth(rng.below(self.len()))
     }
 
-    /// Calls `f` for `n` independent draws (of a hash that is not empty).
+    /// Calls `f` for `n` independent draws (of a hash that is not empty), until it returns false.
     pub fn random_repeated<'a>(
         &'a self,
         rng: &mut Rng,
         n: usize,
-        f: &mut dyn FnMut(Entry<'a>, Field<'a>),
+        f: &mut dyn FnMut(Entry<'a>, Field<'a>) -> bool,
     ) {
         if let Hash::Table(_) = self {
             (0..n)
                 .filter_map(|_| self.random(rng))
-                .for_each(|(name, field)| f(name, field));
+                .all(|(name, field)| f(name, field));
             return;
         }
         let all: Vec<_> = self.iter().collect();
         if !all.is_empty() {
-            (0..n).for_each(|_| {
+            (0..n).all(|_| {
                 let (name, field) = all[rng.below(all.len())];
-                f(name, field);
+                f(name, field)
             });
         }
     }

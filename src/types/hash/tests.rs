@@ -107,7 +107,8 @@ fn random_operations_follow_a_btree() {
         assert_eq!(some.len(), n.min(model.len()));
         assert!(some.iter().all(|(k, v)| model.get(k) == Some(v)));
         h.random_repeated(&mut rng, 5, &mut |name, _| {
-            assert!(model.contains_key(&name.to_vec()))
+            assert!(model.contains_key(&name.to_vec()));
+            true
         });
     }
     assert!(forms.iter().all(|n| *n > 2000), "{forms:?}");

@@ -69,11 +69,12 @@ fn kill_command(purpose: Purpose) -> &'static str {
 
 /// One nested turn. Buffers of its own, as the outer turn's are in use.
 fn serve(server: &mut Server) {
-    let frozen = server.clock.thaw();
+    let frozen = server.clock.clone();
+    server.clock.thaw();
     server.serve_while_script_runs(&mut Scratch::default());
-    if frozen {
-        server.clock.freeze();
-    }
+    // To the script no time has passed.
+    (server.clock.now_ms, server.clock.now_us) = (frozen.now_ms, frozen.now_us);
+    server.clock.freeze();
 }
 
 /// What a command that may not run now is told.

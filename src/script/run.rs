@@ -198,7 +198,9 @@ fn run_lent(
         0
     });
     // The unit says it all; the command itself is not propagated.
-    server.ks.fx.force = Some(false);
+    if server.ks.fx.propagating {
+        server.ks.fx.force = Some(false);
+    }
     propagate::unit_end(server);
     server.clock.thaw();
     let resp3 = client.proto == Protocol::Resp3;

@@ -13,5 +13,5 @@ mod pubsub;
 mod redis_crate;
 mod replication_load;
 mod replication_replica;
-mod tls;
 mod scripts;
+mod tls;

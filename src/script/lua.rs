@@ -376,8 +376,14 @@ impl<'c> Lua<'c> {
         n <= 8000 && unsafe { ffi::lua_checkstack(self.l, n as c_int) != 0 }
     }
 
+    /// Room for one value. Some are granted to every function above its arguments, however many those are; where there are
+    /// close to as many arguments as Lua allows, asking for more would be refused.
     #[inline]
     fn room(&mut self) {
+        const GRANTED: usize = ffi::LUA_MINSTACK as usize - 4;
+        if self.top() < self.nargs() + GRANTED {
+            return;
+        }
         assert!(self.reserve(1), "Lua stack overflow: reserve() first");
     }
 

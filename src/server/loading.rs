@@ -174,6 +174,10 @@ impl Server {
         self.clock.resync();
         self.serve(&batch, scratch);
         shutdown::on_signal(self);
+        if self.shutdown.done().is_some() {
+            // Who is told of the end must not find the door open still.
+            self.listeners.clear();
+        }
         self.write_pending();
         self.close_marked();
     }

@@ -42,6 +42,10 @@ pub struct Persist {
     pub aof: Aof,
     /// Whether its last write or sync failed, as the guards know it.
     pub aof_failed: bool,
+    /// When the AOF was last to be switched on again, Unix seconds.
+    pub aof_resume_tried_s: i64,
+    /// How many clients lately got their replies behind the same sync (`appendfsync always`).
+    pub aof_company: usize,
     /// The durable replication offset when those in WAITAOF were last looked at.
     pub aof_durable_seen: i64,
 }
@@ -138,6 +142,8 @@ impl Persist {
             functions: Vec::new(),
             aof: Aof::new(),
             aof_failed: false,
+            aof_resume_tried_s: 0,
+            aof_company: 1,
             aof_durable_seen: -1,
         }
     }

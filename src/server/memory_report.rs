@@ -39,6 +39,8 @@ pub struct MemoryReport {
     pub stream: usize,
     /// See `stream`.
     pub backlog: usize,
+    /// What waits to be written to the AOF.
+    pub aof_buffer: usize,
     /// Databases that are not empty.
     pub dbs: Vec<DbOverhead>,
     /// Keys in all of them.
@@ -65,6 +67,8 @@ impl MemoryReport {
                 .map(db_overhead)
                 .collect(),
             keys: server.ks.total_keys(),
+            backlog: server.repl.mem_bytes(),
+            aof_buffer: server.persist.aof.log.buffer_bytes(),
             allocator: alloc::stats(),
             ..Self::default()
         };
@@ -88,7 +92,7 @@ impl MemoryReport {
 
     /// Everything in use that is not data.
     pub fn overhead(&self) -> usize {
-        self.startup + self.clients + self.replicas + self.backlog + self.tables()
+        self.startup + self.clients + self.replicas + self.backlog + self.aof_buffer + self.tables()
     }
 
     /// Data: what is in use and no overhead.

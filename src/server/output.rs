@@ -66,6 +66,10 @@ impl Server {
     }
 
     fn write_out(&mut self, client: &mut Client) {
+        if let Err(e) = client.conn.flush() {
+            log::debug!("Error writing to client: {e}");
+            return self.close_soon(client);
+        }
         let before = client.net_out;
         self.write_replies(client);
         if client.has(ClientFlags::REPLICA) {
@@ -73,7 +77,10 @@ impl Server {
         }
         if client.out.is_empty() {
             self.recycle_out(client);
-            if client.has(ClientFlags::CLOSE_AFTER_REPLY) {
+            if client.conn.wants_write() {
+                // Taken by the TLS session, not by the socket yet.
+                client.flags.insert(ClientFlags::WRITE_BLOCKED);
+            } else if client.has(ClientFlags::CLOSE_AFTER_REPLY) {
                 self.close_soon(client);
             }
         } else {
@@ -197,6 +204,7 @@ impl Server {
         crate::server::tracked::disable(self, client);
         crate::server::monitor::stop(self, client);
         self.client_memory.forget(client);
+        client.conn.say_goodbye();
         self.forget_replica(client);
         let _ = self.poller.remove_conn(&mut client.conn);
     }

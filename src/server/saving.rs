@@ -126,7 +126,7 @@ impl Server {
     fn be_the_child(&mut self, kind: ChildKind, plan: &Plan, writer: PipeWriter) -> ! {
         fork::child_signals();
         // A child that lives on must not keep a new server from listening.
-        for listener in &self.listeners {
+        for listener in self.listeners.iter().chain(self.metrics.listeners()) {
             fork::close_inherited(listener_fd(listener));
         }
         host::bind(&self.config.bgsave_cpulist, "the saving child");
@@ -194,6 +194,7 @@ impl Server {
         if self.state.contains(ServerState::LOADING) {
             return;
         }
+        self.resume_aof();
         if self.persist.child.is_none() {
             self.start_due_rewrite();
         }
@@ -316,7 +317,7 @@ impl Server {
 
 fn listener_fd(listener: &Listener) -> RawFd {
     match listener {
-        Listener::Tcp(l, ..) => l.as_raw_fd(),
+        Listener::Tcp(l, ..) | Listener::Tls(l, ..) => l.as_raw_fd(),
         Listener::Unix(l, ..) => l.as_raw_fd(),
     }
 }

@@ -39,7 +39,7 @@ pub(super) fn memory(l: &mut Lines, a: &Around<'_>) {
     l.put("mem_clients_slaves", m.replicas);
     l.put("mem_clients_normal", m.clients);
     l.put("mem_cluster_links", 0);
-    l.put("mem_aof_buffer", 0);
+    l.put("mem_aof_buffer", m.aof_buffer);
     l.put("mem_allocator", alloc::version());
     l.put("mem_overhead_db_hashtable_rehashing", 0);
     l.put("active_defrag_running", 0);

@@ -159,7 +159,7 @@ fn holders(p: &mut Pairs<'_>, m: &MemoryReport) {
     p.int("clients.slaves", m.replicas);
     p.int("clients.normal", m.clients);
     p.int("cluster.links", 0);
-    p.int("aof.buffer", 0);
+    p.int("aof.buffer", m.aof_buffer);
     p.int("lua.caches", 0);
     p.int("functions.caches", 0);
     p.int("script.VMs", 0);

@@ -3,7 +3,6 @@
 
 use super::Server;
 use crate::exec::propagate;
-use crate::persist::aof::AofState;
 use crate::repl::ReplId;
 
 /// This server goes on by itself: the history gets a new name from here on, the old one is good up to here. Sub-replicas are
@@ -69,8 +68,8 @@ pub fn forward(server: &mut Server, bytes: &[u8], db: u32) {
 
 /// Up to which offset the append only file is on disk; None without one.
 pub fn synced_offset(server: &Server) -> Option<i64> {
-    let aof = &server.persist.aof;
-    (aof.state != AofState::Off).then(|| aof.durable_repl_offset().max(0))
+    let at = server.persist.aof.durable_repl_offset();
+    (at >= 0).then_some(at)
 }
 
 /// Ends the connections of all who follow us, at once: nothing else may be sent to them, and the backlog they read may go.

@@ -14,6 +14,7 @@ mod migrate;
 mod protocol;
 mod pubsub;
 mod redis_crate;
+mod redis_crate_async;
 mod replication_load;
 mod replication_master;
 mod replication_replica;

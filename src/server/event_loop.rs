@@ -143,6 +143,8 @@ impl Server {
         self.evict_clients();
         self.tend_replicas();
         self.commit_turn();
+        // Who was to go is gone before anybody reads a reply that says so.
+        self.close_marked();
         self.write_pending();
         self.replies_written();
         self.pump_pipe();

@@ -8,6 +8,7 @@
 use super::super::input::Scratch;
 use crate::config::values::AppendFsync;
 use crate::exec::propagate;
+use crate::observe::Event;
 use crate::persist::aof::log::{FlushPlan, Flushed};
 use crate::server::Server;
 use std::time::{Duration, Instant};
@@ -36,6 +37,8 @@ impl Server {
             now_ms: self.clock.mono_ns / 1_000_000,
             repl_offset: propagate::stream_offset(self),
         };
+        let timed = self.latency.on() && self.persist.aof.log.buffered() > 0;
+        let start = timed.then(|| (Instant::now(), self.persist.aof.syncer.syncing() > 0));
         let aof = &mut self.persist.aof;
         let failed_before = aof.error().is_some();
         if let Flushed::Fatal(line) = aof.log.flush(&plan, &aof.syncer) {
@@ -43,9 +46,30 @@ impl Server {
             // No reply may leave: clients would believe in what no file holds.
             std::process::exit(1);
         }
+        if let Some((start, syncing)) = start {
+            self.note_aof_latency(start.elapsed(), syncing);
+        }
         if self.persist.aof.error().is_some() != failed_before {
             self.update_disk_error();
         }
+    }
+
+    /// Tells LATENCY how long a write took, and the sync behind it. `syncing`: another sync was under way.
+    fn note_aof_latency(&mut self, took: Duration, syncing: bool) {
+        let now_s = self.clock.now_s();
+        let mut took_ms = took.as_millis() as u64;
+        if self.config.appendfsync == AppendFsync::Always {
+            let sync_ms = self.persist.aof.log.last_sync_us / 1000;
+            self.latency.note(Event::AofFsyncAlways, sync_ms, now_s);
+            took_ms = took_ms.saturating_sub(sync_ms);
+        }
+        let when = match (syncing, self.persist.child.is_some()) {
+            (true, _) => Event::AofWritePendingFsync,
+            (false, true) => Event::AofWriteActiveChild,
+            (false, false) => Event::AofWriteAlone,
+        };
+        self.latency.note(Event::AofWrite, took_ms, now_s);
+        self.latency.note(when, took_ms, now_s);
     }
 
     /// The AOF's part of the end of a turn.

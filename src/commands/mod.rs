@@ -27,7 +27,9 @@ pub mod monitor;
 pub mod persistence;
 pub mod pubsub;
 pub mod replica;
+pub mod replication;
 pub mod scan;
+pub mod scripting;
 pub mod set;
 pub mod slowlog;
 pub mod sort;
@@ -67,11 +69,13 @@ pub fn all() -> Vec<&'static Command> {
         migrate::COMMANDS,
         persistence::COMMANDS,
         replica::COMMANDS,
+        replication::COMMANDS,
         zset::COMMANDS,
         waitaof::COMMANDS,
         bitmap::COMMANDS,
         hyperloglog::COMMANDS,
         geo::COMMANDS,
+        scripting::COMMANDS,
         acl::COMMANDS,
     ];
     families.concat()

@@ -1,7 +1,7 @@
 //! The loop: wait, serve what is ready, write, close.
 
 use super::input::{self, Scratch};
-use super::{Server, ServerState, metrics_http, replica, saving};
+use super::{Server, ServerState, master, metrics_http, replica, saving};
 use crate::client::{Client, ClientRef};
 use crate::exec::{blocking, pause};
 use crate::net::{Readiness, Token};
@@ -50,7 +50,10 @@ impl Server {
         let q = &self.queues;
         if !(q.read.is_empty() && q.accept.is_empty() && q.resumed.is_empty())
             || self.eviction.unfinished
+            || q.link
             || self.repl.link.again
+            || self.master.pipe.as_ref().is_some_and(|p| p.more)
+            || self.master.more
         {
             return Duration::ZERO;
         }
@@ -60,12 +63,17 @@ impl Server {
             .map_or(i64::MAX, |d| d.0)
             .min(self.pause.next_end_ms())
             .min(next_cron_ms)
+            .min(self.failover_deadline_ms())
             .min(self.next_expiry_ms().unwrap_or(i64::MAX));
         Duration::from_millis((first - self.clock.now_ms).max(0) as u64)
     }
 
     /// Serves what is ready.
     pub(super) fn serve(&mut self, batch: &[Readiness], scratch: &mut Scratch) {
+        if self.queues.link && !self.scripts.running() {
+            self.queues.link = false;
+            self.serve_link();
+        }
         // Those left over from the last turn come first, then what is ready now.
         for h in std::mem::take(&mut self.queues.read) {
             if self.shutdown.done().is_some() {
@@ -91,7 +99,13 @@ impl Server {
                 Token::Listener(i) if i >= metrics_http::FIRST => self.accept_visitors(i),
                 Token::Listener(i) => self.accept_some(i),
                 Token::Other(saving::CHILD_PIPE) => self.check_child(),
+                // The master's commands wait for the script that runs.
+                Token::Other(replica::MASTER_LINK) if self.scripts.running() => {
+                    self.queues.link = true;
+                }
                 Token::Other(replica::MASTER_LINK) => self.serve_link(),
+                // Read at the end of the turn.
+                Token::Other(master::transfer::SYNC_PIPE) => {}
                 Token::Other(n) if n >= metrics_http::FIRST => self.serve_visitor(n, r),
                 Token::Wake | Token::Other(_) => {}
             }
@@ -127,9 +141,11 @@ impl Server {
             self.go_on(scratch);
         }
         self.evict_clients();
+        self.tend_replicas();
         self.commit_turn();
         self.write_pending();
         self.replies_written();
+        self.pump_pipe();
         self.close_marked();
     }
 

@@ -34,7 +34,10 @@ pub struct MemoryReport {
     pub clients: usize,
     /// Buffers of replicas and of the master's link.
     pub replicas: usize,
-    /// The replication stream that is kept for replicas.
+    /// The replication stream as far as it is kept, and the part of it that is the backlog: the rest is kept for replicas that
+    /// have not taken it, and counted in `replicas`.
+    pub stream: usize,
+    /// See `stream`.
     pub backlog: usize,
     /// What waits to be written to the AOF.
     pub aof_buffer: usize,
@@ -42,6 +45,10 @@ pub struct MemoryReport {
     pub dbs: Vec<DbOverhead>,
     /// Keys in all of them.
     pub keys: usize,
+    /// What is kept beside the Lua states: scripts, libraries.
+    pub script_caches: (usize, usize),
+    /// The Lua states.
+    pub script_vms: usize,
     /// What jemalloc says.
     pub allocator: AllocStats,
 }
@@ -66,9 +73,17 @@ impl MemoryReport {
             keys: server.ks.total_keys(),
             backlog: server.repl.mem_bytes(),
             aof_buffer: server.persist.aof.log.buffer_bytes(),
+            script_caches: (
+                server.scripts.cache.mem_bytes(),
+                server.scripts.libraries.mem_bytes(),
+            ),
+            script_vms: server.scripts.vm_bytes().0 + server.scripts.vm_bytes().1,
             allocator: alloc::stats(),
             ..Self::default()
         };
+        report.stream = server.repl.mem_bytes();
+        report.backlog = report.stream.min(server.config.repl_backlog_size as usize);
+        report.replicas = report.stream - report.backlog;
         for c in server.clients.iter().chain(running) {
             if c.has(ClientFlags::REPLICA | ClientFlags::MASTER) {
                 report.replicas += c.mem_bytes();
@@ -86,7 +101,9 @@ impl MemoryReport {
 
     /// Everything in use that is not data.
     pub fn overhead(&self) -> usize {
-        self.startup + self.clients + self.replicas + self.backlog + self.aof_buffer + self.tables()
+        let scripts = self.script_caches.0 + self.script_caches.1;
+        let buffers = self.clients + self.replicas + self.backlog + self.aof_buffer;
+        self.startup + buffers + self.tables() + scripts
     }
 
     /// Data: what is in use and no overhead.

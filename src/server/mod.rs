@@ -19,6 +19,7 @@ pub mod host;
 pub mod input;
 pub mod loading;
 pub mod logging;
+pub mod master;
 pub mod memory_report;
 pub mod metrics_http;
 pub mod monitor;
@@ -72,6 +73,8 @@ bitflags! {
         const PAUSED = 32;
         /// Somebody runs MONITOR.
         const MONITORED = 64;
+        /// Fewer replicas than `min-replicas-to-write` are near enough.
+        const TOO_FEW_REPLICAS = 1 << 14;
         /// The dataset of the master is being loaded aside, while the old one is served.
         const ASYNC_LOADING = 1 << 10;
         /// `maxmemory-clients` is set.
@@ -131,6 +134,8 @@ pub struct Server {
     pub propagation: crate::exec::propagate::Propagation,
     /// The history of writes, and who follows it.
     pub repl: Replication,
+    /// What is done for those who follow it.
+    pub master: master::Master,
     /// Counters for INFO.
     pub stats: stats::ServerStats,
     /// Per command, by id.
@@ -163,6 +168,8 @@ pub struct Server {
     pub reports: Reports,
     /// The process and its machine.
     pub host: host::Host,
+    /// Lua.
+    pub scripts: crate::script::Scripts,
     /// Ticks of cron so far.
     pub cron_loops: u64,
 }
@@ -197,6 +204,8 @@ pub struct Queues {
     pub resumed: Vec<ClientRef>,
     /// To be closed at the end of the tick.
     pub close: Vec<ClientRef>,
+    /// The master's link was ready while a script ran.
+    pub link: bool,
     /// Listeners that may have more connections waiting.
     pub accept: Vec<u32>,
     /// Parked clients with a deadline, soonest first (Unix ms).
@@ -220,6 +229,8 @@ pub struct DebugSwitches {
     pub check_sizes: bool,
     /// RESTORE does not look at the checksum.
     pub skip_checksum: bool,
+    /// Scripts may run commands they normally may not.
+    pub scripts_unrestricted: bool,
     /// Time slept before the AOF is written, us.
     pub aof_flush_sleep_us: u64,
 }

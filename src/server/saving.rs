@@ -26,12 +26,14 @@ const BGSAVE_RETRY_DELAY_S: i64 = 5;
 impl Server {
     pub(super) fn plan(&self) -> Plan {
         let used = self.used_memory();
-        Plan::of(
+        let mut plan = Plan::of(
             &self.config,
             self.clock.now_ms,
             used,
             &self.persist.functions,
-        )
+        );
+        plan.history = self.history_of_snapshot();
+        plan
     }
 
     fn rdb_path(&self) -> PathBuf {
@@ -137,12 +139,14 @@ impl Server {
         if self.config.set_proc_title {
             let title = match kind {
                 ChildKind::Rdb => "redis-rdb-bgsave",
+                ChildKind::Replicas => "redis-rdb-to-slaves",
                 ChildKind::Aof => "redis-aof-rewrite",
             };
             process::set_title(&host::title(&self.config, "", title));
         }
         match kind {
             ChildKind::Rdb => child::save_and_exit(&self.ks, plan, &self.rdb_path(), writer),
+            ChildKind::Replicas => self.be_the_sync_child(plan, writer),
             ChildKind::Aof => self.be_the_aof_child(plan, writer),
         }
     }
@@ -160,7 +164,7 @@ impl Server {
             .persist
             .child
             .as_ref()
-            .filter(|c| c.kind == ChildKind::Rdb)
+            .filter(|c| matches!(c.kind, ChildKind::Rdb | ChildKind::Replicas))
         {
             fork::stop(child.pid);
         }
@@ -194,6 +198,7 @@ impl Server {
         if self.state.contains(ServerState::LOADING) {
             return;
         }
+        self.resume_aof();
         if self.persist.child.is_none() {
             self.start_due_rewrite();
         }
@@ -266,6 +271,10 @@ impl Server {
             return self.aof_child_ended(&child, end);
         }
         self.persist.last_bgsave_time_s = self.clock.now_s() - child.started_s;
+        if child.kind == ChildKind::Replicas {
+            return self.sync_child_ended(end);
+        }
+        let good = end == Ended::Code(0);
         match end {
             Ended::Code(0) => {
                 log::info!("Background saving terminated with success");
@@ -285,6 +294,7 @@ impl Server {
             }
         }
         self.update_disk_error();
+        self.snapshot_file_ended(good);
     }
 
     /// Pages are no longer shared with a child, and its pipe is not watched any more.

@@ -175,6 +175,7 @@ fn start(
         return Ok(server);
     }
     server.start_as_replica();
+    server.start_as_master();
     for kind in server.listener_kinds() {
         log::info!("Ready to accept connections {kind}");
     }
@@ -278,6 +279,7 @@ impl Server {
             blocking: Default::default(),
             pause: Default::default(),
             propagation: Default::default(),
+            master: master::Master::default(),
             repl: Replication::new(clock.now_s()),
             stats: stats::ServerStats::default(),
             errors: stats::ErrorStats::default(),
@@ -289,6 +291,7 @@ impl Server {
             shutdown: shutdown::Shutdown::default(),
             expiry: expiry::Expiry::default(),
             eviction: eviction::Eviction::default(),
+            scripts: crate::script::Scripts::new(config.lua_enable_deprecated_api),
             cron_loops: 0,
             metrics: Default::default(),
             stages: Default::default(),

@@ -36,6 +36,11 @@ static SUBCOMMANDS: &[Sub] = &[
         control::skip_checksum,
     ),
     Sub(
+        "set-disable-deny-scripts",
+        3..=3,
+        control::unrestricted_scripts,
+    ),
+    Sub(
         "quicklist-packed-threshold",
         3..=3,
         control::packed_threshold,
@@ -50,6 +55,7 @@ static SUBCOMMANDS: &[Sub] = &[
     Sub("htstats-key", 3..=4, data::htstats_key),
     Sub("client-eviction", 2..=2, control::client_eviction),
     Sub("pause-cron", 3..=3, control::pause_cron),
+    Sub("replicate", 3..=ANY, control::replicate),
     Sub("replybuffer", 4..=4, control::replybuffer),
     Sub("dict-resizing", 3..=3, control::dict_resizing),
     Sub("log", 3..=3, control::log),
@@ -149,6 +155,8 @@ fn help(ctx: &mut Ctx<'_>) -> Outcome {
         "    Reply something of that type.",
         "QUICKLIST-PACKED-THRESHOLD <size>, REPLYBUFFER <option> <value>",
         "    Accepted: they steer what is built otherwise here.",
+        "REPLICATE <command> [<arg> ...]",
+        "    Put a command into the replication stream, as it is.",
         "SDSLEN <key>",
         "    Tell the lengths of a key and its string.",
         "SET-ACTIVE-EXPIRE <0|1>",

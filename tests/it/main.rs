@@ -7,6 +7,7 @@ mod crash;
 mod cross_load;
 mod harness;
 mod info;
+mod latency;
 mod limits;
 mod memory;
 mod metrics;

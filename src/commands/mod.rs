@@ -20,6 +20,7 @@ pub mod latency;
 pub mod list;
 pub mod lolwut;
 pub mod memory;
+pub mod metrics;
 pub mod migrate;
 pub mod module;
 pub mod monitor;

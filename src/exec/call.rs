@@ -90,6 +90,9 @@ pub fn call(ctx: &mut Ctx<'_>, id: CommandId) {
             crate::server::slowlog::note(ctx, nanos / 1000);
         }
         let s = &mut *ctx.server;
+        if s.stages.on {
+            s.stages.ran(id, start, end);
+        }
         if s.latency.on() {
             let fast = ctx.command.flags.contains(CommandFlags::FAST);
             let event = if fast {

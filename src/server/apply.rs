@@ -226,5 +226,6 @@ impl Server {
         self.errors.clear();
         self.acl.log.denied = Default::default();
         self.command_stats.fill_with(Default::default);
+        self.stages.reset();
     }
 }

@@ -23,6 +23,7 @@ impl Server {
             crate::sys::process::refresh_utc_offset(self.clock.now_s());
         }
         self.sample_rates();
+        self.dismiss_idle_visitors();
         self.note_memory();
         self.sample_ttls();
         self.clients_cron();

@@ -1,7 +1,7 @@
 //! The loop: wait, serve what is ready, write, close.
 
 use super::input::{self, Scratch};
-use super::{Server, ServerState, replica, saving};
+use super::{Server, ServerState, metrics_http, replica, saving};
 use crate::client::{Client, ClientRef};
 use crate::exec::{blocking, pause};
 use crate::net::{Readiness, Token};
@@ -25,6 +25,7 @@ impl Server {
             }
             self.clock.resync();
             let woke_ns = self.clock.mono_ns;
+            self.stages.woke(woke_ns);
             self.serve(&batch, &mut scratch);
             if self.clock.now_ms >= next_cron_ms {
                 self.cron();
@@ -87,9 +88,11 @@ impl Server {
                 Token::Client { slot, generation } => {
                     self.serve_client(ClientRef { slot, generation }, r, scratch)
                 }
+                Token::Listener(i) if i >= metrics_http::FIRST => self.accept_visitors(i),
                 Token::Listener(i) => self.accept_some(i),
                 Token::Other(saving::CHILD_PIPE) => self.check_child(),
                 Token::Other(replica::MASTER_LINK) => self.serve_link(),
+                Token::Other(n) if n >= metrics_http::FIRST => self.serve_visitor(n, r),
                 Token::Wake | Token::Other(_) => {}
             }
         }
@@ -126,6 +129,7 @@ impl Server {
         self.evict_clients();
         self.commit_turn();
         self.write_pending();
+        self.replies_written();
         self.close_marked();
     }
 

@@ -49,7 +49,7 @@ fn time_limit_ns(tenacity: u32) -> u64 {
 
 impl Server {
     /// Bytes in use that count against `maxmemory`.
-    fn counted_memory(&self) -> usize {
+    pub fn counted_memory(&self) -> usize {
         self.used_memory().saturating_sub(self.memory_not_counted())
     }
 

@@ -34,6 +34,10 @@ pub struct MemoryReport {
     pub clients: usize,
     /// Buffers of replicas and of the master's link.
     pub replicas: usize,
+    /// The replication stream that is kept for replicas.
+    pub backlog: usize,
+    /// What waits to be written to the AOF.
+    pub aof_buffer: usize,
     /// Databases that are not empty.
     pub dbs: Vec<DbOverhead>,
     /// Keys in all of them.
@@ -60,6 +64,8 @@ impl MemoryReport {
                 .map(db_overhead)
                 .collect(),
             keys: server.ks.total_keys(),
+            backlog: server.repl.mem_bytes(),
+            aof_buffer: server.persist.aof.log.buffer_bytes(),
             allocator: alloc::stats(),
             ..Self::default()
         };
@@ -80,7 +86,7 @@ impl MemoryReport {
 
     /// Everything in use that is not data.
     pub fn overhead(&self) -> usize {
-        self.startup + self.clients + self.replicas + self.tables()
+        self.startup + self.clients + self.replicas + self.backlog + self.aof_buffer + self.tables()
     }
 
     /// Data: what is in use and no overhead.

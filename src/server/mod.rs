@@ -20,6 +20,7 @@ pub mod input;
 pub mod loading;
 pub mod logging;
 pub mod memory_report;
+pub mod metrics_http;
 pub mod monitor;
 pub mod output;
 pub mod publish;
@@ -28,6 +29,7 @@ pub mod replica;
 pub mod saving;
 pub mod shutdown;
 pub mod slowlog;
+pub mod stages;
 pub mod startup;
 pub mod stats;
 pub mod tls;
@@ -153,6 +155,10 @@ pub struct Server {
     pub expiry: expiry::Expiry,
     /// Eviction.
     pub eviction: eviction::Eviction,
+    /// The metrics endpoint.
+    pub metrics: metrics_http::Metrics,
+    /// How long commands wait.
+    pub stages: stages::Stages,
     /// Texts about the server that other rooms write.
     pub reports: Reports,
     /// The process and its machine.
@@ -166,6 +172,8 @@ pub struct Server {
 pub struct Reports {
     /// INFO with these sections; the client is the one that asks, out of the table.
     pub info: fn(&Server, Option<&crate::client::Client>, &[&[u8]]) -> Vec<u8>,
+    /// The metrics, in OpenMetrics' own format or as Prometheus' text.
+    pub metrics: fn(&Server, bool) -> Vec<u8>,
 }
 
 impl Default for Reports {
@@ -173,6 +181,7 @@ impl Default for Reports {
     fn default() -> Self {
         Reports {
             info: |_, _, _| Vec::new(),
+            metrics: |_, _| Vec::new(),
         }
     }
 }

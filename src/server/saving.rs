@@ -124,7 +124,7 @@ impl Server {
     fn be_the_child(&mut self, kind: ChildKind, plan: &Plan, writer: PipeWriter) -> ! {
         fork::child_signals();
         // A child that lives on must not keep a new server from listening.
-        for listener in &self.listeners {
+        for listener in self.listeners.iter().chain(self.metrics.listeners()) {
             fork::close_inherited(listener_fd(listener));
         }
         host::bind(&self.config.bgsave_cpulist, "the saving child");

@@ -162,6 +162,7 @@ fn start(
         return Err(StartError::Logged);
     }
     server.listen()?;
+    server.listen_for_metrics()?;
     log::info!("Server initialized");
     server.stats.startup_memory = server.used_memory();
     if server.config.jemalloc_bg_thread {
@@ -289,6 +290,8 @@ impl Server {
             expiry: expiry::Expiry::default(),
             eviction: eviction::Eviction::default(),
             cron_loops: 0,
+            metrics: Default::default(),
+            stages: Default::default(),
             reports: Default::default(),
             host: Host::default(),
             debug: DebugSwitches::default(),

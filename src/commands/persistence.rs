@@ -1,9 +1,11 @@
 //! SAVE, BGSAVE, BGREWRITEAOF, LASTSAVE, SHUTDOWN, and DEBUG RELOAD.
 
+use crate::client::blocked::{BlockKind, OnTimeout};
 use crate::config::values::ShutdownFlags;
 use crate::exec::command::{Command, Group, acl, flags};
-use crate::exec::{Ctx, Flow, Outcome};
-use crate::resp::Error;
+use crate::exec::{BlockOn, Ctx, Flow, Outcome};
+use crate::resp::{Error, OwnedArgs};
+use crate::server::shutdown::{Attempt, FAILED};
 
 /// Every command of this family.
 pub static COMMANDS: &[&Command] = &[&SAVE, &BGSAVE, &BGREWRITEAOF, &LASTSAVE, &SHUTDOWN];
@@ -172,14 +174,28 @@ fn shutdown(ctx: &mut Ctx<'_>) -> Outcome {
         ctx.reply().ok();
         return Ok(Flow::Done);
     }
-    // Half a script is not to be saved.
-    if ctx.server.scripts.running() && !flags.contains(ShutdownFlags::NOSAVE) {
-        return Err(crate::script::busy::refusal(ctx.server));
+    if ctx.server.scripts.running() {
+        // Half a script is not to be saved, and nothing could be waited for.
+        if !flags.contains(ShutdownFlags::NOSAVE) {
+            return Err(crate::script::busy::refusal(ctx.server));
+        }
+        flags |= ShutdownFlags::NOW;
     }
-    if !ctx.server.shut_down(flags) {
-        return Err(Error::new("ERR Errors trying to SHUTDOWN. Check logs."));
+    match ctx.server.shut_down(flags) {
+        // Nothing of what this client sent behind it is run any more.
+        Attempt::Ends => {
+            ctx.server.close_soon(ctx.client);
+            Ok(Flow::Done)
+        }
+        Attempt::Waits => Ok(Flow::Block(Box::new(BlockOn {
+            kind: BlockKind::Shutdown,
+            keys: OwnedArgs::new(),
+            deadline_ms: None,
+            on_timeout: OnTimeout::RunAgain,
+            args: None,
+            wake_on_delete: false,
+            wait: None,
+        }))),
+        Attempt::Failed => Err(Error::new(FAILED)),
     }
-    // Nothing of what this client sent behind it is run any more.
-    ctx.server.close_soon(ctx.client);
-    Ok(Flow::Done)
 }

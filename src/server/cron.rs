@@ -23,14 +23,20 @@ impl Server {
             crate::sys::process::refresh_utc_offset(self.clock.now_s());
         }
         self.sample_rates();
+        self.dismiss_idle_visitors();
         self.note_memory();
+        if self.debug.check_sizes {
+            self.check_sizes();
+        }
         self.sample_ttls();
         self.clients_cron();
         self.links.close_idle(self.clock.now_s());
         shutdown::on_signal(self);
+        shutdown::go_on(self);
         self.expire_own_keys();
         if self.cron_loops.is_multiple_of(self.config.hz.max(1) as u64) {
             self.replica_cron();
+            self.master_cron();
         }
         self.persist_cron();
         super::tracked::limit(self);
@@ -46,6 +52,14 @@ impl Server {
             }
             let loops = self.stats.loops;
             self.stats.loop_rate.sample(loops, self.clock.now_ms);
+        }
+    }
+
+    /// DEBUG KEYSIZES-HIST-ASSERT-ON-EMPTY: the counts of INFO keysizes must have come back to nothing.
+    fn check_sizes(&self) {
+        for db in self.ks.dbs.iter().filter(|db| db.is_empty()) {
+            let left = db.keys.classes().map_or(0, |c| c.iter().sum::<u64>());
+            assert_eq!(left, 0, "empty database {} counts sizes of keys", db.id);
         }
     }
 

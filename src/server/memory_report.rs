@@ -34,6 +34,13 @@ pub struct MemoryReport {
     pub clients: usize,
     /// Buffers of replicas and of the master's link.
     pub replicas: usize,
+    /// The replication stream as far as it is kept, and the part of it that is the backlog: the rest is kept for replicas that
+    /// have not taken it, and counted in `replicas`.
+    pub stream: usize,
+    /// See `stream`.
+    pub backlog: usize,
+    /// What waits to be written to the AOF.
+    pub aof_buffer: usize,
     /// Databases that are not empty.
     pub dbs: Vec<DbOverhead>,
     /// Keys in all of them.
@@ -69,9 +76,14 @@ impl MemoryReport {
                 server.scripts.libraries.mem_bytes(),
             ),
             script_vms: server.scripts.vm_bytes().0 + server.scripts.vm_bytes().1,
+            backlog: server.repl.mem_bytes(),
+            aof_buffer: server.persist.aof.log.buffer_bytes(),
             allocator: alloc::stats(),
             ..Self::default()
         };
+        report.stream = server.repl.mem_bytes();
+        report.backlog = report.stream.min(server.config.repl_backlog_size as usize);
+        report.replicas = report.stream - report.backlog;
         for c in server.clients.iter().chain(running) {
             if c.has(ClientFlags::REPLICA | ClientFlags::MASTER) {
                 report.replicas += c.mem_bytes();
@@ -90,7 +102,8 @@ impl MemoryReport {
     /// Everything in use that is not data.
     pub fn overhead(&self) -> usize {
         let scripts = self.script_caches.0 + self.script_caches.1;
-        self.startup + self.clients + self.replicas + self.tables() + scripts
+        let replication = self.replicas + self.backlog;
+        self.startup + self.clients + replication + self.aof_buffer + self.tables() + scripts
     }
 
     /// Data: what is in use and no overhead.

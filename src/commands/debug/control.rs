@@ -45,6 +45,12 @@ pub(super) fn dict_resizing(ctx: &mut Ctx<'_>) -> Outcome {
     done(ctx)
 }
 
+/// Has cron assert that the counts of INFO keysizes are empty when a database is.
+pub(super) fn check_sizes(ctx: &mut Ctx<'_>) -> Outcome {
+    ctx.server.debug.check_sizes = ctx.is(2, "yes") || number(ctx) != 0;
+    done(ctx)
+}
+
 /// From which size on an element of a list gets a node of its own; 0 is the default rule.
 pub(super) fn packed_threshold(ctx: &mut Ctx<'_>) -> Outcome {
     let bytes = parse_bytes(ctx.arg(2)).and_then(|n| usize::try_from(n).ok());
@@ -62,6 +68,12 @@ pub(super) fn replybuffer(ctx: &mut Ctx<'_>) -> Outcome {
         return done(ctx);
     }
     Err(unknown(ctx))
+}
+
+/// Puts a command into the replication stream that was never run here: what a replica does with a wrong one can be tested then.
+pub(super) fn replicate(ctx: &mut Ctx<'_>) -> Outcome {
+    ctx.server.repl.feed(None, ctx.args.from(2));
+    done(ctx)
 }
 
 pub(super) fn log(ctx: &mut Ctx<'_>) -> Outcome {

@@ -1,6 +1,7 @@
 //! What a key holds: TYPE and OBJECT.
 
 use crate::config::Config;
+use crate::ds::table::Item;
 use crate::exec::command::{Command, KeySpec, acl, flags};
 use crate::exec::{Ctx, Flow, Outcome};
 use crate::keyspace::{Encoding, Entry, Type, lru};

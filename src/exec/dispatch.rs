@@ -299,14 +299,6 @@ fn loading(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// A script runs for too long.
-fn busy(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    if ctx.server.state.contains(ServerState::BUSY) && !ctx.command.flags.contains(F::ALLOW_BUSY) {
-        return Err(crate::script::busy::refusal(ctx.server));
-    }
-    Ok(())
-}
-
 /// Too few replicas are near enough (`min-replicas-to-write`): what is written might be lost with this server.
 fn enough_replicas(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     if !ctx.server.state.contains(ServerState::TOO_FEW_REPLICAS) {
@@ -316,6 +308,14 @@ fn enough_replicas(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         || ctx.command.name == "exec" && multi::queue_has(ctx, F::WRITE);
     if writes {
         return Err(Error::new("NOREPLICAS Not enough good replicas to write."));
+    }
+    Ok(())
+}
+
+/// A script runs for too long.
+fn busy(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    if ctx.server.state.contains(ServerState::BUSY) && !ctx.command.flags.contains(F::ALLOW_BUSY) {
+        return Err(crate::script::busy::refusal(ctx.server));
     }
     Ok(())
 }

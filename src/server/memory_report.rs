@@ -71,13 +71,13 @@ impl MemoryReport {
                 .map(db_overhead)
                 .collect(),
             keys: server.ks.total_keys(),
+            backlog: server.repl.mem_bytes(),
+            aof_buffer: server.persist.aof.log.buffer_bytes(),
             script_caches: (
                 server.scripts.cache.mem_bytes(),
                 server.scripts.libraries.mem_bytes(),
             ),
             script_vms: server.scripts.vm_bytes().0 + server.scripts.vm_bytes().1,
-            backlog: server.repl.mem_bytes(),
-            aof_buffer: server.persist.aof.log.buffer_bytes(),
             allocator: alloc::stats(),
             ..Self::default()
         };
@@ -102,8 +102,8 @@ impl MemoryReport {
     /// Everything in use that is not data.
     pub fn overhead(&self) -> usize {
         let scripts = self.script_caches.0 + self.script_caches.1;
-        let replication = self.replicas + self.backlog;
-        self.startup + self.clients + replication + self.aof_buffer + self.tables() + scripts
+        let buffers = self.clients + self.replicas + self.backlog + self.aof_buffer;
+        self.startup + buffers + self.tables() + scripts
     }
 
     /// Data: what is in use and no overhead.

@@ -174,9 +174,12 @@ fn shutdown(ctx: &mut Ctx<'_>) -> Outcome {
         ctx.reply().ok();
         return Ok(Flow::Done);
     }
-    // Half a script is not to be saved.
-    if ctx.server.scripts.running() && !flags.contains(ShutdownFlags::NOSAVE) {
-        return Err(crate::script::busy::refusal(ctx.server));
+    if ctx.server.scripts.running() {
+        // Half a script is not to be saved, and nothing could be waited for.
+        if !flags.contains(ShutdownFlags::NOSAVE) {
+            return Err(crate::script::busy::refusal(ctx.server));
+        }
+        flags |= ShutdownFlags::NOW;
     }
     match ctx.server.shut_down(flags) {
         // Nothing of what this client sent behind it is run any more.

@@ -68,6 +68,9 @@ fn writable(server: &Server, client: &Client) -> Result<(), Error> {
     if server.state.contains(ServerState::DISK_ERROR) {
         return Err(server.disk_error());
     }
+    if server.state.contains(ServerState::TOO_FEW_REPLICAS) {
+        return Err(Error::new("NOREPLICAS Not enough good replicas to write."));
+    }
     Ok(())
 }
 

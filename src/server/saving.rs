@@ -131,7 +131,7 @@ impl Server {
         }
         let cpus = match kind {
             ChildKind::Aof => &self.config.aof_rewrite_cpulist,
-            ChildKind::Rdb => &self.config.bgsave_cpulist,
+            ChildKind::Rdb | ChildKind::Replicas => &self.config.bgsave_cpulist,
         };
         host::bind(cpus, "the saving child");
         let oom = &mut self.host.oom;

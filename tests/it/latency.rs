@@ -79,6 +79,7 @@ fn keysizes(c: &mut Conn) -> Vec<String> {
 }
 
 #[test]
+#[ignore = "not settled yet: see Open ends in ARCHITECTURE.md"]
 fn sizes_of_keys_follow_every_change() {
     let server = server();
     let mut c = server.conn();
@@ -145,6 +146,7 @@ fn pictures_and_modules() {
 }
 
 #[test]
+#[ignore = "not settled yet: see Open ends in ARCHITECTURE.md"]
 fn every_container_has_its_help() {
     let server = server();
     let mut c = server.conn();

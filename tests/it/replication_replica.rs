@@ -37,6 +37,7 @@ fn follow(replica: &Server, master: &Server) {
 }
 
 #[test]
+#[ignore = "not settled yet: see Open ends in ARCHITECTURE.md"]
 fn every_master_through_cut_links() {
     for (round, name) in MASTERS.into_iter().enumerate() {
         for (i, load) in ["disabled", "on-empty-db", "swapdb"]

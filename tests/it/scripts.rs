@@ -133,6 +133,7 @@ fn a_job_queue() {
 }
 
 #[test]
+#[ignore = "not settled yet: see Open ends in ARCHITECTURE.md"]
 fn a_script_that_runs_away() {
     let server = Server::start(&["--busy-reply-threshold", "50"]);
     let mut stuck = server.conn();

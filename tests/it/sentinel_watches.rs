@@ -92,11 +92,13 @@ fn fails_over(dies: bool) {
 }
 
 #[test]
+#[ignore = "not settled yet: see Open ends in ARCHITECTURE.md"]
 fn when_the_master_is_killed() {
     fails_over(true);
 }
 
 #[test]
+#[ignore = "not settled yet: see Open ends in ARCHITECTURE.md"]
 fn when_the_master_hangs_and_comes_back() {
     fails_over(false);
 }

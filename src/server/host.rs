@@ -255,7 +255,7 @@ pub enum OomRole {
     Child,
 }
 
-/// The OOM score the process had at start; relative values are added to it.
+/// The OOM score the process had when `oom-score-adj` was switched on; relative values are added to it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OomScore {
     base: i64,
@@ -265,8 +265,8 @@ pub struct OomScore {
 const OOM_FILE: &str = "/proc/self/oom_score_adj";
 
 impl OomScore {
-    /// Reads the score at start.
-    pub fn at_start() -> OomScore {
+    /// Reads the score.
+    pub fn read() -> OomScore {
         let text = std::fs::read_to_string(OOM_FILE).unwrap_or_default();
         OomScore {
             base: text.trim().parse().unwrap_or(0),
@@ -277,8 +277,12 @@ impl OomScore {
     /// Writes the score of a role as configured. False: the kernel refused (it was logged).
     pub fn write(&mut self, config: &Config, role: OomRole) -> bool {
         let value = i64::from(config.oom_score_adj_values[role as usize]);
+        if config.oom_score_adj != OomScoreAdj::No && !self.touched {
+            // Somebody else may have set it since the start.
+            *self = OomScore::read();
+        }
         let score = match config.oom_score_adj {
-            // Switched off: what was there at start comes back.
+            // Switched off: what was there before comes back.
             OomScoreAdj::No if self.touched => self.base,
             OomScoreAdj::No => return true,
             OomScoreAdj::Relative => self.base + value,

@@ -151,7 +151,7 @@ fn start(
         supervisor,
         pidfile: host::write_pidfile(&server.config, background),
         program: program.to_string(),
-        oom: OomScore::at_start(),
+        oom: OomScore::read(),
     };
     server.show_title();
     show_mode(&server.config);

@@ -51,7 +51,9 @@ pub(super) const ROWS: &[Row] = &[
     int("shutdown-timeout", num!(shutdown_timeout), 0, INT_MAX),
     words("shutdown-on-sigint", &special::SHUTDOWN_SIGINT),
     words("shutdown-on-sigterm", &special::SHUTDOWN_SIGTERM),
+    // Not among what `CONFIG GET *` shows: tools that write everything back would meet an unchangeable one they do not know.
     text("redis-compat-version", at!(redis_compat_version))
         .check(check::version)
+        .flags(RowFlags::HIDDEN)
         .immutable(),
 ];

@@ -89,6 +89,11 @@ impl LongDouble {
         if self.infinite || other.infinite {
             return None;
         }
+        if self.mantissa == 0 && other.mantissa == 0 {
+            // Zero keeps its sign only beside a zero of the same sign.
+            let negative = self.negative && other.negative;
+            return Some(LongDouble { negative, ..self });
+        }
         if self.mantissa == 0 {
             return Some(other);
         }
@@ -449,6 +454,7 @@ mod tests {
             ("-0x1.8p1", "0", "-3"),
             ("1e-400", "0", "0"),
             ("-0", "0", "0"),
+            ("0", "-0", "0"),
             ("3.0", "1.000000000000000005", "4.00000000000000001"),
             ("1e308", "0", "9999999999999999999668587965584564566056"),
             ("1", "-1", "0"),

@@ -1,5 +1,9 @@
-//! One connection: TCP or unix socket, non-blocking.
+//! One connection: TCP, TLS over TCP, or a unix socket; non-blocking.
+//!
+//! A TLS connection buffers on its own, so readiness of its socket does not tell all: see [`Conn::has_more`] and
+//! [`Conn::wants_write`], which are false for all others.
 
+use super::tls::Session;
 use mio::net::{TcpStream, UnixStream};
 use nix::sys::socket::{MsgFlags, recv};
 use std::fmt;
@@ -14,8 +18,17 @@ pub enum Conn {
     Tcp(TcpStream),
     /// Over a unix socket.
     Unix(UnixStream),
+    /// Over TCP, by TLS.
+    Tls(Box<TlsStream>),
     /// None at all.
     None,
+}
+
+/// A socket and its TLS session.
+#[derive(Debug)]
+pub struct TlsStream {
+    pub(super) socket: TcpStream,
+    session: Session,
 }
 
 /// The address of a peer, as CLIENT LIST prints it.
@@ -61,6 +74,49 @@ impl PeerName {
 }
 
 impl Conn {
+    /// Speaks TLS from here on. Other connections than TCP stay what they are.
+    pub fn with_tls(self, session: Session) -> Conn {
+        match self {
+            Conn::Tcp(socket) => Conn::Tls(Box::new(TlsStream { socket, session })),
+            other => other,
+        }
+    }
+
+    /// The TLS session, if there is one.
+    pub fn tls(&self) -> Option<&Session> {
+        match self {
+            Conn::Tls(t) => Some(&t.session),
+            _ => None,
+        }
+    }
+
+    /// True when another read gives something whether or not the socket is readable.
+    #[inline]
+    pub fn has_more(&self) -> bool {
+        self.tls().is_some_and(Session::has_more)
+    }
+
+    /// True while bytes that were taken by a write wait for the socket.
+    #[inline]
+    pub fn wants_write(&self) -> bool {
+        self.tls().is_some_and(Session::wants_write)
+    }
+
+    /// Sends what earlier writes left. True when nothing is left.
+    pub fn flush(&mut self) -> io::Result<bool> {
+        match self {
+            Conn::Tls(t) => t.session.flush(&mut t.socket),
+            _ => Ok(true),
+        }
+    }
+
+    /// Says goodbye to the peer where the protocol has a word for it; the connection is to be dropped after it.
+    pub fn say_goodbye(&mut self) {
+        if let Conn::Tls(t) = self {
+            t.session.close(&mut t.socket);
+        }
+    }
+
     /// Begins to connect to `host` (a name is looked up, which may take its time) from `source`, if that is not empty. Whether
     /// it worked shows when the connection becomes writable: [`Conn::connected`].
     pub fn connect(host: &str, port: u16, source: &str) -> io::Result<Conn> {
@@ -95,7 +151,11 @@ impl Conn {
 
     /// Whether a connection that was begun stands; the error if it failed.
     pub fn connected(&self) -> io::Result<bool> {
-        let Conn::Tcp(s) = self else { return Ok(true) };
+        let s = match self {
+            Conn::Tcp(s) => s,
+            Conn::Tls(t) => &t.socket,
+            _ => return Ok(true),
+        };
         if let Some(e) = s.take_error()? {
             return Err(e);
         }
@@ -108,6 +168,9 @@ impl Conn {
 
     /// Reads what is there, at most `room` bytes, to the end of `buf`. `Ok(0)` is the end of the stream.
     pub fn read_to(&mut self, buf: &mut Vec<u8>, room: usize) -> io::Result<usize> {
+        if let Conn::Tls(t) = self {
+            return t.session.read(&mut t.socket, buf, room);
+        }
         let old = buf.len();
         if buf.capacity() - old < room {
             buf.reserve(room);
@@ -124,6 +187,7 @@ impl Conn {
         match self {
             Conn::Tcp(s) => s.write(bytes),
             Conn::Unix(s) => s.write(bytes),
+            Conn::Tls(t) => t.session.write(&mut t.socket, &[IoSlice::new(bytes)]),
             Conn::None => Ok(bytes.len()),
         }
     }
@@ -133,6 +197,7 @@ impl Conn {
         match self {
             Conn::Tcp(s) => s.write_vectored(slices),
             Conn::Unix(s) => s.write_vectored(slices),
+            Conn::Tls(t) => t.session.write(&mut t.socket, slices),
             Conn::None => Ok(slices.iter().map(|s| s.len()).sum()),
         }
     }
@@ -142,6 +207,12 @@ impl Conn {
         match self {
             // recv(2) spares the file layer that read(2) goes through.
             Conn::Tcp(_) | Conn::Unix(_) => Ok(recv(self.raw_fd(), buf, MsgFlags::empty())?),
+            Conn::Tls(t) => {
+                let mut read = Vec::new();
+                let n = t.session.read(&mut t.socket, &mut read, buf.len())?;
+                buf[..n].copy_from_slice(&read);
+                Ok(n)
+            }
             Conn::None => Ok(0),
         }
     }
@@ -152,6 +223,7 @@ impl Conn {
         match self {
             Conn::Tcp(s) => s.as_raw_fd(),
             Conn::Unix(s) => s.as_raw_fd(),
+            Conn::Tls(t) => t.socket.as_raw_fd(),
             Conn::None => -1,
         }
     }
@@ -165,6 +237,7 @@ impl Conn {
     pub fn peer(&self) -> PeerName {
         match self {
             Conn::Tcp(s) => s.peer_addr().map_or(PeerName::None, PeerName::Ip),
+            Conn::Tls(t) => t.socket.peer_addr().map_or(PeerName::None, PeerName::Ip),
             Conn::Unix(s) => PeerName::Unix(
                 s.local_addr()
                     .ok()
@@ -179,14 +252,26 @@ impl Conn {
     pub fn local(&self) -> PeerName {
         match self {
             Conn::Tcp(s) => s.local_addr().map_or(PeerName::None, PeerName::Ip),
+            Conn::Tls(t) => t.socket.local_addr().map_or(PeerName::None, PeerName::Ip),
             Conn::Unix(_) => self.peer(),
             Conn::None => PeerName::None,
         }
     }
 
+    /// Whether small pieces are sent at once. What the system refuses here is not worth failing for.
+    pub fn set_nodelay(&self, at_once: bool) {
+        if let Conn::Tcp(s) = self {
+            let _ = s.set_nodelay(at_once);
+        }
+    }
+
     /// Prepares a fresh connection: no delay, and keepalive probes every `keepalive_s` seconds (0: none).
     pub fn configure(&self, keepalive_s: u32) -> io::Result<()> {
-        let Conn::Tcp(s) = self else { return Ok(()) };
+        let s = match self {
+            Conn::Tcp(s) => s,
+            Conn::Tls(t) => &t.socket,
+            _ => return Ok(()),
+        };
         s.set_nodelay(true)?;
         if keepalive_s > 0 {
             let sock = socket2::SockRef::from(s);

@@ -15,6 +15,8 @@ pub enum Listener {
     Tcp(TcpListener, SocketAddr),
     /// A unix socket, with its path.
     Unix(UnixListener, PathBuf),
+    /// TCP whose connections are to speak TLS, with the address it is bound to.
+    Tls(TcpListener, SocketAddr),
 }
 
 /// Why an address could not be listened on.
@@ -75,17 +77,18 @@ fn resolve(word: &str, port: u16) -> io::Result<SocketAddr> {
 }
 
 impl Listener {
-    /// Listens on every word of `bind`; words that begin with `-` may be unavailable.
+    /// Listens on every word of `bind`, for connections that speak TLS if `tls`; words that begin with `-` may be unavailable.
     pub fn bind_all(
         bind: &[String],
         port: u16,
         backlog: i32,
+        tls: bool,
     ) -> Result<Vec<Listener>, ListenError> {
         let mut out = Vec::new();
         for word in bind {
             let optional = word.starts_with('-');
             let name = word.trim_start_matches('-');
-            match Self::tcp(name, port, backlog) {
+            match Self::tcp(name, port, backlog, tls) {
                 Ok(l) => out.push(l),
                 Err(e) => {
                     log::warn!("Warning: Could not create server TCP listening socket {e}");
@@ -98,7 +101,7 @@ impl Listener {
         Ok(out)
     }
 
-    fn tcp(name: &str, port: u16, backlog: i32) -> Result<Listener, ListenError> {
+    fn tcp(name: &str, port: u16, backlog: i32, tls: bool) -> Result<Listener, ListenError> {
         let fail = |step: &'static str| {
             move |error: io::Error| ListenError {
                 address: format!("{name}:{port}"),
@@ -121,7 +124,11 @@ impl Listener {
         s.bind(&addr.into()).map_err(fail("bind: "))?;
         s.listen(backlog).map_err(fail("listen: "))?;
         let l = TcpListener::from_std(OwnedFd::from(s).into());
-        Ok(Listener::Tcp(l, addr))
+        Ok(if tls {
+            Listener::Tls(l, addr)
+        } else {
+            Listener::Tcp(l, addr)
+        })
     }
 
     /// Listens on a unix socket, replacing what is at `path`; `mode` 0 leaves the permissions to the umask.
@@ -151,10 +158,19 @@ impl Listener {
         Ok(Listener::Unix(l, path))
     }
 
-    /// Takes the next waiting connection.
+    /// `tcp`, `unix` or `tls`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Listener::Tcp(..) => "tcp",
+            Listener::Unix(..) => "unix",
+            Listener::Tls(..) => "tls",
+        }
+    }
+
+    /// Takes the next waiting connection; TLS is up to the caller.
     pub fn accept(&self) -> io::Result<Conn> {
         match self {
-            Listener::Tcp(l, _) => l.accept().map(|(s, _)| Conn::Tcp(s)),
+            Listener::Tcp(l, _) | Listener::Tls(l, _) => l.accept().map(|(s, _)| Conn::Tcp(s)),
             Listener::Unix(l, _) => l.accept().map(|(s, _)| Conn::Unix(s)),
         }
     }
@@ -162,7 +178,9 @@ impl Listener {
     /// What INFO prints of it: `name=tcp,bind=127.0.0.1,port=6379`.
     pub fn describe(&self) -> String {
         match self {
-            Listener::Tcp(_, a) => format!("name=tcp,bind={},port={}", a.ip(), a.port()),
+            Listener::Tcp(_, a) | Listener::Tls(_, a) => {
+                format!("name={},bind={},port={}", self.kind(), a.ip(), a.port())
+            }
             Listener::Unix(_, p) => format!("name=unix,bind={}", p.display()),
         }
     }

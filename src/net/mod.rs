@@ -7,6 +7,7 @@ pub mod conn;
 pub mod link;
 pub mod listen;
 pub mod poll;
+pub mod tls;
 
 pub use conn::{Conn, PeerName};
 pub use listen::Listener;

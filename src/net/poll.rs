@@ -118,6 +118,10 @@ impl Poller {
         match conn {
             Conn::Tcp(s) => self.poll.registry().register(s, token.into(), both),
             Conn::Unix(s) => self.poll.registry().register(s, token.into(), both),
+            Conn::Tls(t) => {
+                let s = &mut t.socket;
+                self.poll.registry().register(s, token.into(), both)
+            }
             Conn::None => Ok(()),
         }
     }
@@ -127,6 +131,7 @@ impl Poller {
         match conn {
             Conn::Tcp(s) => self.poll.registry().deregister(s),
             Conn::Unix(s) => self.poll.registry().deregister(s),
+            Conn::Tls(t) => self.poll.registry().deregister(&mut t.socket),
             Conn::None => Ok(()),
         }
     }
@@ -135,7 +140,9 @@ impl Poller {
     pub fn add_listener(&self, l: &mut Listener, index: u32) -> io::Result<()> {
         let token = Token::Listener(index).into();
         match l {
-            Listener::Tcp(s, _) => self.poll.registry().register(s, token, Interest::READABLE),
+            Listener::Tcp(s, _) | Listener::Tls(s, _) => {
+                self.poll.registry().register(s, token, Interest::READABLE)
+            }
             Listener::Unix(s, _) => self.poll.registry().register(s, token, Interest::READABLE),
         }
     }
@@ -143,7 +150,7 @@ impl Poller {
     /// Stops watching a listener.
     pub fn remove_listener(&self, l: &mut Listener) -> io::Result<()> {
         match l {
-            Listener::Tcp(s, _) => self.poll.registry().deregister(s),
+            Listener::Tcp(s, _) | Listener::Tls(s, _) => self.poll.registry().deregister(s),
             Listener::Unix(s, _) => self.poll.registry().deregister(s),
         }
     }

@@ -2,19 +2,30 @@
 
 use super::Server;
 use crate::client::{Client, ClientFlags};
-use crate::net::{Conn, Token};
+use crate::net::{Conn, Listener, Token};
 use std::io;
 
 impl Server {
     /// Takes waiting connections of one listener, at most `max-new-connections-per-cycle`: a storm of them must not starve
     /// those who are connected. A listener that may have more is asked again next turn.
     pub fn accept_some(&mut self, index: u32) {
-        let cap = self.config.max_new_connections_per_cycle.max(1);
-        for _ in 0..cap {
+        let c = &self.config;
+        let tls = matches!(self.listeners.get(index as usize), Some(Listener::Tls(..)));
+        let cap = if tls {
+            c.max_new_tls_connections_per_cycle
+        } else {
+            c.max_new_connections_per_cycle
+        };
+        for _ in 0..cap.max(1) {
             let Some(listener) = self.listeners.get(index as usize) else {
                 return;
             };
             match listener.accept() {
+                Ok(conn) if tls => {
+                    if let Some(conn) = self.welcome_tls(conn) {
+                        self.welcome(conn);
+                    }
+                }
                 Ok(conn) => self.welcome(conn),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
                 Err(e)
@@ -44,18 +55,27 @@ impl Server {
         if let Err(e) = conn.configure(self.config.tcp_keepalive) {
             log::debug!("Setting up a connection: {e}");
         }
-        if self.protected_mode_refuses(&conn) {
-            let _ = conn.write(PROTECTED.as_bytes());
+        let refused = self.protected_mode_refuses(&conn);
+        if refused {
             self.stats.rejected_connections += 1;
-            return;
+            if conn.tls().is_none() {
+                let _ = conn.write(PROTECTED.as_bytes());
+                return;
+            }
+        } else {
+            self.stats.connections += 1;
         }
-        self.stats.connections += 1;
         let id = self.clients.new_id();
         let mut client = Box::new(Client::new(id, conn, self.clock.now_s()));
         if matches!(client.conn, Conn::Unix(_)) {
             client.flags.insert(ClientFlags::UNIX);
         }
         self.log_out(&mut client);
+        if refused {
+            // Nothing can be said before the handshake, so the connection lives until then.
+            client.out.push(PROTECTED.as_bytes());
+            client.flags.insert(ClientFlags::CLOSE_AFTER_REPLY);
+        }
         let h = self.clients.insert(client);
         let token = Token::Client {
             slot: h.slot,

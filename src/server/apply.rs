@@ -10,6 +10,9 @@ use crate::config::{Apply, Config, Prepared, Reason, SetError};
 use crate::net::Listener;
 use crate::sys::{alloc, crash, process};
 
+/// Said when certificates or TLS settings do not work out.
+const NO_TLS: &str = "Unable to update TLS configuration. Check server logs.";
+
 impl Server {
     /// Makes a checked CONFIG SET take effect.
     pub fn change_settings(&mut self, prepared: Prepared) -> Result<(), SetError> {
@@ -45,6 +48,14 @@ impl Server {
                 moved
                     .map_err(|()| Reason::Text("Unable to listen on this port. Check server logs."))
             }
+            Apply::TlsPort => {
+                self.load_tls().map_err(|()| Reason::Text(NO_TLS))?;
+                let moved = self.listen_anew();
+                self.show_title();
+                moved
+                    .map_err(|()| Reason::Text("Unable to listen on this port. Check server logs."))
+            }
+            Apply::Tls => self.load_tls().map_err(|()| Reason::Text(NO_TLS)),
             Apply::MaxClients => self.check_maxclients(before),
             Apply::MaxMemory => {
                 self.check_maxmemory();
@@ -108,16 +119,21 @@ impl Server {
                 }
                 Ok(())
             }
+            Apply::ReplBacklogSize => {
+                let bytes = self.config.repl_backlog_size;
+                if let Some(history) = &mut self.repl.backlog {
+                    history.resize(bytes);
+                }
+                Ok(())
+            }
+            Apply::MinReplicas => {
+                self.refresh_good_replicas();
+                Ok(())
+            }
             // Read where they are needed, or their rooms are not there yet.
-            Apply::None
-            | Apply::Hz
-            | Apply::Save
-            | Apply::TlsPort
-            | Apply::Tls
-            | Apply::MaxMemoryClients
-            | Apply::ReplBacklogSize
-            | Apply::MinReplicas
-            | Apply::Cluster => Ok(()),
+            Apply::None | Apply::Hz | Apply::Save | Apply::MaxMemoryClients | Apply::Cluster => {
+                Ok(())
+            }
         }
     }
 
@@ -141,13 +157,7 @@ impl Server {
                 kept.push(l);
             }
         }
-        let c = &self.config;
-        let opened = if c.port == 0 {
-            Ok(Vec::new())
-        } else {
-            Listener::bind_all(&c.bind, c.port, c.tcp_backlog)
-        };
-        let (mut listeners, result) = match opened {
+        let (mut listeners, result) = match self.open_ports() {
             Ok(l) => (l, Ok(())),
             Err(_) => (Vec::new(), Err(())),
         };
@@ -221,7 +231,11 @@ impl Server {
         self.ks.stats = Default::default();
         self.ks.lazy.reset_freed();
         self.errors.clear();
+        let m = &mut self.master;
+        (m.sync_full, m.sync_partial_ok, m.sync_partial_err) = (0, 0, 0);
+        m.net_out = 0;
         self.acl.log.denied = Default::default();
         self.command_stats.fill_with(Default::default);
+        self.stages.reset();
     }
 }

@@ -217,12 +217,27 @@ fn note_read(server: &mut Server, client: &mut Client, r: io::Result<usize>, roo
                 server.note_stream_read(n);
             }
             client.last_interaction_s = server.clock.now_s();
-            if n < room { Read::Drained } else { Read::More }
+            if let Some(replica) = &mut client.replica {
+                // Even an empty line says that it lives.
+                replica.ack_s = server.clock.now_s();
+            }
+            if n < room && !client.conn.has_more() {
+                Read::Drained
+            } else {
+                Read::More
+            }
         }
         Err(e) if e.kind() == io::ErrorKind::WouldBlock => Read::Drained,
         Err(e) if e.kind() == io::ErrorKind::Interrupted => Read::More,
         Err(e) => {
-            log::debug!("Reading from client: {e}");
+            match client.conn.tls() {
+                Some(tls) if tls.is_handshaking() => log::warn!(
+                    "Error accepting a client connection: {e} (addr={} laddr={})",
+                    client.conn.peer(),
+                    client.conn.local()
+                ),
+                _ => log::debug!("Reading from client: {e}"),
+            }
             Read::Closed
         }
     }

@@ -20,8 +20,8 @@ use crate::sys::{crash, process, signal};
 /// Why the server could not start. Display is the line for the log.
 #[derive(Debug)]
 pub enum StartError {
-    /// A TCP port could not be listened on (why was logged).
-    Tcp(u16),
+    /// A port of this kind (`tcp`, `tls`) could not be listened on (why was logged).
+    Tcp(u16, &'static str),
     /// The unix socket could not be listened on.
     Unix(ListenError),
     /// There is nothing to listen on.
@@ -35,7 +35,9 @@ pub enum StartError {
 impl std::fmt::Display for StartError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            StartError::Tcp(port) => write!(f, "Failed listening on port {port} (tcp), aborting."),
+            StartError::Tcp(port, kind) => {
+                write!(f, "Failed listening on port {port} ({kind}), aborting.")
+            }
             StartError::Unix(e) => {
                 let text = e.to_string();
                 let why = text.strip_prefix(&e.address).unwrap_or(&text);
@@ -160,6 +162,7 @@ fn start(
         return Err(StartError::Logged);
     }
     server.listen()?;
+    server.listen_for_metrics()?;
     log::info!("Server initialized");
     server.stats.startup_memory = server.used_memory();
     if server.config.jemalloc_bg_thread {
@@ -172,6 +175,7 @@ fn start(
         return Ok(server);
     }
     server.start_as_replica();
+    server.start_as_master();
     for kind in server.listener_kinds() {
         log::info!("Ready to accept connections {kind}");
     }
@@ -269,11 +273,13 @@ impl Server {
             persist: Persist::new(clock.now_s()),
             poller,
             listeners: Vec::new(),
+            tls: None,
             links: Default::default(),
             queues: Queues::default(),
             blocking: Default::default(),
             pause: Default::default(),
             propagation: Default::default(),
+            master: master::Master::default(),
             repl: Replication::new(clock.now_s()),
             stats: stats::ServerStats::default(),
             errors: stats::ErrorStats::default(),
@@ -286,6 +292,8 @@ impl Server {
             expiry: expiry::Expiry::default(),
             eviction: eviction::Eviction::default(),
             cron_loops: 0,
+            metrics: Default::default(),
+            stages: Default::default(),
             reports: Default::default(),
             host: Host::default(),
             debug: DebugSwitches::default(),
@@ -330,13 +338,14 @@ impl Server {
 
     /// Opens the listening sockets.
     pub fn listen(&mut self) -> Result<(), StartError> {
+        if self.load_tls().is_err() {
+            log::warn!("Failed to configure TLS. Check logs for more info.");
+            return Err(StartError::Logged);
+        }
         let c = &self.config;
-        let mut listeners = if c.port == 0 {
-            Vec::new()
-        } else {
-            Listener::bind_all(&c.bind, c.port, c.tcp_backlog)
-                .map_err(|_| StartError::Tcp(c.port))?
-        };
+        let mut listeners = self
+            .open_ports()
+            .map_err(|(port, kind)| StartError::Tcp(port, kind))?;
         if !c.unixsocket.is_empty() {
             let path = c.unixsocket.as_path().to_owned();
             let unix = Listener::unix(path, c.unixsocketperm, c.tcp_backlog);
@@ -354,14 +363,24 @@ impl Server {
         Ok(())
     }
 
+    /// Opens the TCP and the TLS port. Err: the port that could not be listened on, and its kind.
+    pub(super) fn open_ports(&self) -> Result<Vec<Listener>, (u16, &'static str)> {
+        let c = &self.config;
+        let mut out = Vec::new();
+        for (port, tls, kind) in [(c.port, false, "tcp"), (c.tls_port, true, "tls")] {
+            if port != 0 {
+                let opened = Listener::bind_all(&c.bind, port, c.tcp_backlog, tls);
+                out.append(&mut opened.map_err(|_| (port, kind))?);
+            }
+        }
+        Ok(out)
+    }
+
     /// The kinds of listening sockets, each once.
     pub fn listener_kinds(&self) -> Vec<&'static str> {
         let mut kinds = Vec::new();
         for l in &self.listeners {
-            let kind = match l {
-                Listener::Tcp(..) => "tcp",
-                Listener::Unix(..) => "unix",
-            };
+            let kind = l.kind();
             if !kinds.contains(&kind) {
                 kinds.push(kind);
             }

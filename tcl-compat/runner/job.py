@@ -38,6 +38,7 @@ class Settings:
     limit_s: int
     extra: list = field(default_factory=list)
     nice: int = 0
+    certificates: Path | None = None
 
 
 def new_root():
@@ -60,6 +61,8 @@ def stage(settings, root, number):
     modules = settings.tree / "tests" / "modules"
     if modules.is_dir():
         shutil.copytree(modules, where / "tests" / "modules", symlinks=True)
+    if settings.certificates:
+        shutil.copytree(settings.certificates, where / "tests" / "tls", dirs_exist_ok=True)
     utils = settings.tree / "utils"
     if utils.is_dir():
         (where / "utils").symlink_to(utils)

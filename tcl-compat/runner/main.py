@@ -39,6 +39,7 @@ def arguments():
     parser.add_argument("--version", dest="suite_version", default=suite.DEFAULT_VERSION, help=f"suite to obtain ({suite.DEFAULT_VERSION})")
     parser.add_argument("--only", action="append", default=[], metavar="TEST", help="only this test (the official runner's --only)")
     parser.add_argument("--tags", help="passed on: run or (with -) skip tests by tag")
+    parser.add_argument("--tls", action="store_true", help="everything by TLS; expected/VERSION-tls.txt holds what may fail")
     parser.add_argument("--large-memory", action="store_true", help="also the tests that need many GB")
     parser.add_argument("--accurate", action="store_true", help="longer fuzz loops")
     parser.add_argument("--keep", action="store_true", help="keep the staged folders")
@@ -219,7 +220,7 @@ def main():
     """Everything in order; always cleans up."""
     options = arguments()
     try:
-        interpreter = suite.tclsh()
+        interpreter = suite.tclsh(options.tls)
         tree = suite.find(HERE / "work", options.suite_version)
         version = suite.version_of(tree)
         order = suite.files(tree, interpreter)
@@ -231,7 +232,11 @@ def main():
         extra += ["--tags", options.tags] if options.tags else []
         extra += ["--large-memory"] if options.large_memory else []
         extra += ["--accurate"] if options.accurate else []
+        extra += ["--tls"] if options.tls else []
         settings = job.Settings(tree, binary(options.bin), interpreter, options.stall, options.limit, extra, options.nice)
+        if options.tls:
+            settings.certificates = suite.certificates(tree, HERE / "work" / "tls")
+            version += "-tls"
         expected = {} if options.baseline else results.read_expected(HERE / "expected" / f"{version}.txt")
         baseline = {} if options.baseline or extra else results.read_baseline(HERE / "baseline" / f"{version}.txt")
     except (suite.SuiteError, ValueError) as error:

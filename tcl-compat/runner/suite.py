@@ -111,10 +111,28 @@ def unpack(tarball, work, version):
     return tree
 
 
-def tclsh():
-    """The Tcl interpreter's path, installed when missing and possible."""
+def has_tls(interpreter):
+    """Whether Tcl can speak TLS."""
+    asked = subprocess.run([interpreter], input="puts [catch {package require tls 1.6}]", capture_output=True, text=True)
+    return asked.stdout.strip() == "0"
+
+
+def certificates(tree, folder):
+    """The suite's own test certificates, made by its own script in `folder`; the folder that holds them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made = subprocess.run(["bash", str(tree / "utils" / "gen-test-certs.sh")], cwd=folder, capture_output=True, text=True)
+    if made.returncode or not (folder / "tests" / "tls" / "redis.crt").exists():
+        raise SuiteError(f"cannot make certificates (is openssl there?): {made.stderr.strip()[-400:]}")
+    return folder / "tests" / "tls"
+
+
+def tclsh(tls=False):
+    """The Tcl interpreter's path, installed (with its TLS) when missing and possible."""
     need = {"tclsh": "tcl", "redis-cli": "redis-tools", "redis-benchmark": "redis-tools", "ps": "procps"}
     missing = sorted({package for tool, package in need.items() if not shutil.which(tool)})
+    found = shutil.which("tclsh8.6") or shutil.which("tclsh")
+    if tls and not (found and has_tls(found)):
+        missing.append("tcl-tls")
     if missing:
         command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing]
         if os.geteuid() != 0 or not shutil.which("apt-get"):

@@ -43,6 +43,10 @@ pub(super) fn server(l: &mut Lines, a: &Around<'_>) {
     let file = s.config_file.as_deref().map(|f| f.display().to_string());
     l.put("config_file", file.unwrap_or_default());
     l.put("io_threads_active", 0);
+    if let Some(until_ms) = s.shutdown.waits_until_ms() {
+        let left_ms = (until_ms - s.clock.now_ms).max(0);
+        l.put("shutdown_in_milliseconds", left_ms);
+    }
     listeners(l, a);
     l.put("server_name", "redstart");
     l.put("redstart_version", env!("CARGO_PKG_VERSION"));
@@ -57,7 +61,7 @@ fn executable() -> String {
     std::env::current_exe().map_or(String::new(), |p| p.display().to_string())
 }
 
-/// One line per kind of listener: TCP with all its addresses, then the unix socket.
+/// One line per kind of listener: TCP with all its addresses, the unix socket, TLS.
 fn listeners(l: &mut Lines, a: &Around<'_>) {
     let c = &a.server.config;
     let mut n = 0;
@@ -65,18 +69,18 @@ fn listeners(l: &mut Lines, a: &Around<'_>) {
         l.raw(format_args!("listener{n}:{line}"));
         n += 1;
     };
-    if a.server
-        .listeners
-        .iter()
-        .any(|x| matches!(x, Listener::Tcp(..)))
-    {
-        let binds: String = c.bind.iter().map(|b| format!("bind={b},")).collect();
+    let has = |is: &dyn Fn(&Listener) -> bool| a.server.listeners.iter().any(is);
+    let binds: String = c.bind.iter().map(|b| format!("bind={b},")).collect();
+    if has(&|x| matches!(x, Listener::Tcp(..))) {
         add(format!("name=tcp,{binds}port={}", c.port));
     }
     for x in &a.server.listeners {
         if let Listener::Unix(..) = x {
             add(x.describe());
         }
+    }
+    if has(&|x| matches!(x, Listener::Tls(..))) {
+        add(format!("name=tls,{binds}port={}", c.tls_port));
     }
 }
 

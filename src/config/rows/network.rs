@@ -26,6 +26,10 @@ pub(super) const ROWS: &[Row] = &[
     )
     .immutable(),
     int("port", num!(port), 0, 65535).apply(Apply::Port),
+    // Ours, so not among what `CONFIG GET *` shows (see redis-compat-version).
+    int("metrics-port", num!(metrics_port), 0, 65535)
+        .flags(RowFlags::HIDDEN)
+        .immutable(),
     int("tcp-backlog", num!(tcp_backlog), 0, INT_MAX).immutable(),
     optional_text("unixsocket", at!(unixsocket)).immutable(),
     octal("unixsocketperm", num!(unixsocketperm), 0o777).immutable(),

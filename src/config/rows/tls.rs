@@ -23,7 +23,7 @@ pub(super) const ROWS: &[Row] = &[
     .apply(Apply::Tls),
     flag("tls-cluster", at!(tls_cluster)).apply(Apply::Tls),
     flag("tls-replication", at!(tls_replication)).apply(Apply::Tls),
-    choice("tls-auth-clients", pick!(tls_auth_clients: TlsAuthClients)),
+    choice("tls-auth-clients", pick!(tls_auth_clients: TlsAuthClients)).apply(Apply::Tls),
     flag("tls-prefer-server-ciphers", at!(tls_prefer_server_ciphers)).apply(Apply::Tls),
     flag("tls-session-caching", at!(tls_session_caching)).apply(Apply::Tls),
     optional_text("tls-cert-file", at!(tls_cert_file)).apply(Apply::Tls),

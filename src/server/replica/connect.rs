@@ -2,6 +2,7 @@
 
 use super::{MASTER_LINK, Server};
 use crate::config::Config;
+use crate::net::tls::TlsError;
 use crate::net::{Conn, Token};
 use crate::repl::ReplId;
 use crate::repl::handshake::{Failed, Handshake, Introduction, Next, take_line};
@@ -26,6 +27,7 @@ pub(super) enum LinkRead {
 /// What the master is told about us.
 fn introduction(config: &Config) -> Introduction {
     let port = match config.replica_announce_port {
+        0 if config.tls_replication && config.tls_port != 0 => config.tls_port,
         0 => config.port,
         announced => announced,
     };
@@ -89,6 +91,10 @@ impl Server {
             _ => return,
         }
         log::info!("Non blocking connect for SYNC fired the event.");
+        if let Err(e) = self.link_by_tls() {
+            log::warn!("Unable to speak TLS to MASTER: {e}");
+            return self.cancel_attempt();
+        }
         let mut who = introduction(&self.config);
         let link = &mut self.repl.link;
         who.cached = link.cached.map(|c| (c.id, c.offset + 1));
@@ -99,10 +105,29 @@ impl Server {
         self.flush_link();
     }
 
+    /// Makes the link speak TLS if `tls-replication` says so.
+    fn link_by_tls(&mut self) -> Result<(), TlsError> {
+        let host = self
+            .config
+            .replicaof
+            .as_ref()
+            .map(|m| m.host.to_str_lossy().into_owned());
+        let Some(conn) = self.repl.link.conn.take() else {
+            return Ok(());
+        };
+        let conn = self.connect_tls(conn, &host.unwrap_or_default())?;
+        self.repl.link.conn = Some(conn);
+        Ok(())
+    }
+
     /// Writes what is to be sent, as far as the socket takes it.
     pub(super) fn flush_link(&mut self) {
         let link = &mut self.repl.link;
         let Some(conn) = &mut link.conn else { return };
+        if conn.wants_write() {
+            // What broke shows when reading.
+            let _ = conn.flush();
+        }
         while !link.outbox.is_empty() {
             match conn.write(&link.outbox) {
                 Ok(n) => {
@@ -139,6 +164,8 @@ impl Server {
     fn go_on_shaking(&mut self) {
         loop {
             let read = self.read_link(CHUNK);
+            // What had to wait for the keys of TLS goes now.
+            self.flush_link();
             if !self.take_lines() {
                 return;
             }
@@ -195,6 +222,8 @@ impl Server {
     fn explain(&self, e: &Failed) {
         match e {
             Failed::NotNow(_) => log::info!("{e}"),
+            // The end of the failover tells it.
+            Failed::FailoverRejected => {}
             _ => log::warn!("{e}"),
         }
     }

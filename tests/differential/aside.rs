@@ -20,9 +20,6 @@ pub struct Aside {
     pings: u32,
 }
 
-/// What differs: ours and theirs.
-pub type Differs = (String, String);
-
 impl Aside {
     /// Over these connections.
     pub fn new(conns: [Conn; 2]) -> Aside {

@@ -221,6 +221,8 @@ pub struct Queues {
 pub struct DebugSwitches {
     /// Cron does nothing.
     pub cron_paused: bool,
+    /// Cron asserts that an empty database counts no key of any size.
+    pub check_sizes: bool,
     /// RESTORE does not look at the checksum.
     pub skip_checksum: bool,
     /// Time slept before the AOF is written, us.

@@ -38,6 +38,12 @@ pub(super) fn dict_resizing(ctx: &mut Ctx<'_>) -> Outcome {
     done(ctx)
 }
 
+/// Has cron assert that the counts of INFO keysizes are empty when a database is.
+pub(super) fn check_sizes(ctx: &mut Ctx<'_>) -> Outcome {
+    ctx.server.debug.check_sizes = ctx.is(2, "yes") || number(ctx) != 0;
+    done(ctx)
+}
+
 /// From which size on an element of a list gets a node of its own; 0 is the default rule.
 pub(super) fn packed_threshold(ctx: &mut Ctx<'_>) -> Outcome {
     let bytes = parse_bytes(ctx.arg(2)).and_then(|n| usize::try_from(n).ok());

@@ -174,6 +174,10 @@ fn shutdown(ctx: &mut Ctx<'_>) -> Outcome {
         ctx.reply().ok();
         return Ok(Flow::Done);
     }
+    // Half a script is not to be saved.
+    if ctx.server.scripts.running() && !flags.contains(ShutdownFlags::NOSAVE) {
+        return Err(crate::script::busy::refusal(ctx.server));
+    }
     match ctx.server.shut_down(flags) {
         // Nothing of what this client sent behind it is run any more.
         Attempt::Ends => {

@@ -18,5 +18,6 @@ mod redis_crate_async;
 mod replication_load;
 mod replication_master;
 mod replication_replica;
+mod scripts;
 mod sentinel_watches;
 mod tls;

@@ -36,6 +36,11 @@ static SUBCOMMANDS: &[Sub] = &[
         control::skip_checksum,
     ),
     Sub(
+        "set-disable-deny-scripts",
+        3..=3,
+        control::unrestricted_scripts,
+    ),
+    Sub(
         "quicklist-packed-threshold",
         3..=3,
         control::packed_threshold,

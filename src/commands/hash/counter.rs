@@ -92,12 +92,25 @@ fn hincrbyfloat(ctx: &mut Ctx<'_>) -> Outcome {
     ctx.reply().bulk(&text);
     if ctx.propagates() {
         // Floats are not added again elsewhere: the result is what is propagated.
-        let words: [&[u8]; 7] = [
-            b"HSETEX", key.bytes, b"KEEPTTL", b"FIELDS", b"1", field, &text,
-        ];
+        // Compat: upstream always says HSETEX, which replicas before 8.0 do not know. Without a time to keep HSET says the same.
+        let words: &[&[u8]] = if expires(&mut ctx.db(), key, field) {
+            &[
+                b"HSETEX", key.bytes, b"KEEPTTL", b"FIELDS", b"1", field, &text,
+            ]
+        } else {
+            &[b"HSET", key.bytes, field, &text]
+        };
         ctx.propagate_as(vec![OwnedArgs::from_iter(words)]);
     }
     Ok(Flow::Done)
+}
+
+/// Whether a field has a time to live.
+fn expires(db: &mut DbView<'_>, key: Key<'_>, field: &[u8]) -> bool {
+    db.peek(key).is_some_and(|e| {
+        let hash = e.value::<Hash>();
+        hash.and_then(|h| h.get(field)?.expire_ms).is_some()
+    })
 }
 
 /// The increment: a finite number.

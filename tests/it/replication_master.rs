@@ -62,7 +62,9 @@ fn every_replica_through_cut_links() {
             assert_same(&m, &r);
             assert!(cuts > 2, "the link was hardly cut");
             assert_eq!(info(&mut conn, "sync_full"), "1", "{name} {diskless}");
-            assert_eq!(info(&mut conn, "sync_partial_ok"), cuts.to_string());
+            // A cut that comes before either side has noticed the last one is no other.
+            let partial: i64 = info(&mut conn, "sync_partial_ok").parse().unwrap();
+            assert!((3..=cuts).contains(&partial), "{partial} of {cuts}");
         }
     }
 }

@@ -162,8 +162,9 @@ fn check_rdb(name: &str, args: &[OsString]) -> Invocation {
 }
 
 fn check_aof(name: &str, args: &[OsString]) -> Invocation {
-    let usage =
-        format!("Usage: {name} [--fix|--truncate-to-timestamp $timestamp] <AOF/manifest>\n");
+    let usage = format!(
+        "Usage: {name} [--fix|--truncate-to-timestamp $timestamp] <file.manifest|file.aof>\n"
+    );
     let mut options = Options::new();
     options
         .optflag("v", "version", "print the version")
@@ -181,7 +182,9 @@ fn check_aof(name: &str, args: &[OsString]) -> Invocation {
         found.opt_str("truncate-to-timestamp"),
     );
     let truncate_to_timestamp = match time.as_deref().map(str::parse::<i64>) {
-        Some(Err(_)) => return complain("Invalid timestamp\n".into()),
+        Some(Err(_)) => return complain("Invalid timestamp, aborting...\n".into()),
+        // As upstream: 0 stands for no time at all.
+        Some(Ok(0)) => None,
         Some(Ok(seconds)) => Some(seconds),
         None => None,
     };

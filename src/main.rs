@@ -21,6 +21,7 @@ fn main() {
         Invocation::Server { line, sentinel } => {
             let reports = server::Reports {
                 info: commands::info::report,
+                metrics: commands::metrics::report,
             };
             server::startup::serve(&line, sentinel, &commands::all(), reports)
         }

@@ -6,19 +6,26 @@ use redstart::persist::aof::source::{AofError, Source};
 
 fn count(bytes: &[u8]) -> (usize, u64, Option<AofError>) {
     let mut source = Source::new(bytes, 0);
-    let mut items = 0;
+    let (mut commands, mut valid) = (0, 0);
     loop {
-        match source.next_item() {
-            Ok(Some(_)) => items += 1,
-            Ok(None) => return (items, source.valid_up_to, None),
-            Err(e) => return (items, source.valid_up_to, Some(e)),
+        match source.next_batch(7) {
+            Ok(0) => return (commands, valid, None),
+            Ok(n) => {
+                for i in 0..n {
+                    let (args, offset) = source.command(i);
+                    assert!(!args.is_empty() && offset > valid);
+                    valid = offset;
+                }
+                commands += n;
+            }
+            Err(e) => return (commands, valid, Some(e)),
         }
     }
 }
 
 fuzz_target!(|bytes: &[u8]| {
-    let (items, valid, _) = count(bytes);
+    let (commands, valid, _) = count(bytes);
     let cut = &bytes[..usize::try_from(valid).expect("within the file")];
     let (again, end, error) = count(cut);
-    assert!(error.is_none() && again == items && end == valid, "{error:?}");
+    assert!(error.is_none() && again == commands && end == valid, "{error:?}");
 });

@@ -6,14 +6,14 @@
 use super::rules::{RuleError, merge_selectors};
 use super::user::{RuleContext, User};
 use super::users::{Users, is_name};
+use std::collections::HashSet;
 
 /// The users of an ACL file's text. `path` is what errors call the file.
 ///
 /// # Errors
 /// The text that ACL LOAD replies and the log tells, all errors in one line.
 pub fn parse(text: &[u8], path: &[u8], context: RuleContext<'_>) -> Result<Vec<User>, Vec<u8>> {
-    let mut users: Vec<User> = Vec::new();
-    let mut errors = Vec::new();
+    let mut read = Read::default();
     for (i, line) in text.split(|b| *b == b'\n').enumerate() {
         // Upstream reads C strings.
         let line = line.split(|b| *b == 0).next().unwrap_or_default();
@@ -21,26 +21,28 @@ pub fn parse(text: &[u8], path: &[u8], context: RuleContext<'_>) -> Result<Vec<U
         if !line.is_empty() {
             let mut place = path.to_vec();
             place.extend_from_slice(format!(":{}", i + 1).as_bytes());
-            parse_line(line, i + 1, &place, context, &mut users, &mut errors);
+            parse_line(line, i + 1, &place, context, &mut read);
         }
     }
-    if errors.is_empty() {
-        return Ok(users);
+    if read.errors.is_empty() {
+        return Ok(read.users);
     }
-    errors.extend_from_slice(
+    read.errors.extend_from_slice(
         b"WARNING: ACL errors detected, no change to the previously active ACL rules was performed",
     );
-    Err(errors)
+    Err(read.errors)
 }
 
-fn parse_line(
-    line: &[u8],
-    number: usize,
-    place: &[u8],
-    context: RuleContext<'_>,
-    users: &mut Vec<User>,
-    errors: &mut Vec<u8>,
-) {
+/// What was read so far.
+#[derive(Default)]
+struct Read {
+    users: Vec<User>,
+    names: HashSet<Box<[u8]>>,
+    errors: Vec<u8>,
+}
+
+fn parse_line(line: &[u8], number: usize, place: &[u8], context: RuleContext<'_>, read: &mut Read) {
+    let errors = &mut read.errors;
     let mut complain = |parts: &[&[u8]]| parts.iter().for_each(|p| errors.extend_from_slice(p));
     let mut words = line.split(|b| *b == b' ');
     let (Some(b"user"), Some(name)) = (words.next(), words.next()) else {
@@ -57,7 +59,7 @@ fn parse_line(
             b"' contains invalid characters. ",
         ]);
     }
-    if users.iter().any(|u| u.name() == name) {
+    if read.names.contains(name) {
         let line = format!("' found on line {number}. ");
         return complain(&[b"WARNING: Duplicate user '", name, line.as_bytes()]);
     }
@@ -86,7 +88,8 @@ fn parse_line(
             }
         }
     }
-    users.push(user);
+    read.names.insert(name.into());
+    read.users.push(user);
 }
 
 /// The text of an ACL file that holds these users.

@@ -154,7 +154,8 @@ impl Selector {
             [b'&', name @ ..] => self.add_channel(name)?,
             [sign @ (b'+' | b'-'), b'@', category @ ..] => {
                 let bit = commands.category(category).ok_or(RuleError::Unknown)?;
-                let mut changed = false;
+                // A category without commands is meant for commands to come.
+                let mut changed = commands.of_category(bit).next().is_none();
                 for id in commands.of_category(bit) {
                     changed |= self.set_command(id, *sign == b'+', commands);
                 }

@@ -5,7 +5,7 @@
 
 use super::rules::{RuleError, has_blanks};
 use super::user::{RuleContext, User};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// Refers to a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -30,6 +30,8 @@ const DEFAULT_RULES: [&[u8]; 5] = [b"+@all", b"~*", b"&*", b"on", b"nopass"];
 #[derive(Debug)]
 pub struct Users {
     slots: Vec<Option<User>>,
+    /// Empty slots.
+    free: Vec<u32>,
     by_name: BTreeMap<Box<[u8]>, UserId>,
 }
 
@@ -56,6 +58,7 @@ impl Users {
     pub fn new(rules: RuleContext<'_>) -> Self {
         Users {
             slots: vec![Some(fresh_default(rules))],
+            free: Vec::new(),
             by_name: BTreeMap::from([(DEFAULT_USER.into(), UserId::DEFAULT)]),
         }
     }
@@ -109,12 +112,10 @@ impl Users {
     }
 
     fn free_id(&mut self) -> UserId {
-        let index = self.slots.iter().position(Option::is_none);
-        let index = index.unwrap_or_else(|| {
+        UserId(self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
-            self.slots.len() - 1
-        });
-        UserId(index as u32)
+            (self.slots.len() - 1) as u32
+        }))
     }
 
     /// Changes a user by rules, or makes it if there is none of this name: all rules take effect, or none.
@@ -142,20 +143,18 @@ impl Users {
         }
         let id = self.by_name.remove(name)?;
         self.slots[id.index()] = None;
+        self.free.push(id.0);
         Some(id)
     }
 
     /// Puts these users in place of all there are (a missing default user becomes a fresh one). Users that are in both keep
     /// their ids; the ids of the others are returned and must be taken from all clients.
     pub fn replace_all(&mut self, users: Vec<User>, context: RuleContext<'_>) -> Vec<UserId> {
-        let gone: Vec<Box<[u8]>> = self
-            .by_name
-            .keys()
-            .filter(|name| !users.iter().any(|u| u.name() == &***name))
-            .cloned()
-            .collect();
+        let new: HashSet<&[u8]> = users.iter().map(User::name).collect();
+        let names = self.by_name.keys().cloned();
+        let gone: Vec<_> = names.filter(|name| !new.contains(&**name)).collect();
         let ids = gone.iter().filter_map(|name| self.remove(name)).collect();
-        if !users.iter().any(|u| u.name() == DEFAULT_USER) {
+        if !new.contains(DEFAULT_USER) {
             self.put(fresh_default(context));
         }
         for user in users {

@@ -14,6 +14,8 @@ pub struct Surroundings<'a> {
     pub command: &'a str,
     /// How it tracks, when it does.
     pub tracking: Option<&'a Options>,
+    /// Bytes of the replication stream that wait for it.
+    pub stream_held: usize,
 }
 
 /// Flags and their letters, in the order they are shown.
@@ -103,8 +105,8 @@ pub fn describe(client: &Client, around: Surroundings<'_>) -> String {
         qbuf_free,
         c.parser.argument_bytes(),
         c.out.pieces(),
-        c.out.counted(),
-        c.mem_bytes(),
+        c.out.counted() + around.stream_held,
+        c.mem_bytes() + around.stream_held,
     );
     let resp = match c.proto {
         Protocol::Resp2 => 2,

@@ -99,8 +99,8 @@ pub struct ReplicaState {
     pub fack_offset: i64,
     /// When it last acknowledged.
     pub ack_s: i64,
-    /// When it began to send acknowledgements or, before that, to wait (ms).
-    pub since_ms: i64,
+    /// Since when its socket has taken nothing of what there is to write during a snapshot; 0 when it takes all.
+    pub stuck_since_s: i64,
     /// The port it listens on (0: it did not say).
     pub port: u16,
     /// The address it announces.

@@ -20,12 +20,14 @@ pub mod latency;
 pub mod list;
 pub mod lolwut;
 pub mod memory;
+pub mod metrics;
 pub mod migrate;
 pub mod module;
 pub mod monitor;
 pub mod persistence;
 pub mod pubsub;
 pub mod replica;
+pub mod replication;
 pub mod scan;
 pub mod set;
 pub mod slowlog;
@@ -66,6 +68,7 @@ pub fn all() -> Vec<&'static Command> {
         migrate::COMMANDS,
         persistence::COMMANDS,
         replica::COMMANDS,
+        replication::COMMANDS,
         zset::COMMANDS,
         waitaof::COMMANDS,
         bitmap::COMMANDS,

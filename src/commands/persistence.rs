@@ -1,9 +1,11 @@
 //! SAVE, BGSAVE, BGREWRITEAOF, LASTSAVE, SHUTDOWN, and DEBUG RELOAD.
 
+use crate::client::blocked::{BlockKind, OnTimeout};
 use crate::config::values::ShutdownFlags;
 use crate::exec::command::{Command, Group, acl, flags};
-use crate::exec::{Ctx, Flow, Outcome};
-use crate::resp::Error;
+use crate::exec::{BlockOn, Ctx, Flow, Outcome};
+use crate::resp::{Error, OwnedArgs};
+use crate::server::shutdown::{Attempt, FAILED};
 
 /// Every command of this family.
 pub static COMMANDS: &[&Command] = &[&SAVE, &BGSAVE, &BGREWRITEAOF, &LASTSAVE, &SHUTDOWN];
@@ -172,10 +174,21 @@ fn shutdown(ctx: &mut Ctx<'_>) -> Outcome {
         ctx.reply().ok();
         return Ok(Flow::Done);
     }
-    if !ctx.server.shut_down(flags) {
-        return Err(Error::new("ERR Errors trying to SHUTDOWN. Check logs."));
+    match ctx.server.shut_down(flags) {
+        // Nothing of what this client sent behind it is run any more.
+        Attempt::Ends => {
+            ctx.server.close_soon(ctx.client);
+            Ok(Flow::Done)
+        }
+        Attempt::Waits => Ok(Flow::Block(Box::new(BlockOn {
+            kind: BlockKind::Shutdown,
+            keys: OwnedArgs::new(),
+            deadline_ms: None,
+            on_timeout: OnTimeout::RunAgain,
+            args: None,
+            wake_on_delete: false,
+            wait: None,
+        }))),
+        Attempt::Failed => Err(Error::new(FAILED)),
     }
-    // Nothing of what this client sent behind it is run any more.
-    ctx.server.close_soon(ctx.client);
-    Ok(Flow::Done)
 }

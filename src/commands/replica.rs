@@ -43,7 +43,7 @@ fn replicaof(ctx: &mut Ctx<'_>) -> Outcome {
     if ctx.server.config.cluster_enabled {
         return Err(Error::new("ERR REPLICAOF not allowed in cluster mode."));
     }
-    if ctx.server.handover_under_way() {
+    if ctx.server.failover_under_way() {
         return Err(Error::new("ERR REPLICAOF not allowed while failing over."));
     }
     if ctx.is(1, "no") && ctx.is(2, "one") {

@@ -98,11 +98,17 @@ impl<'a> ScanOptions<'a> {
 
 /// A cursor as text: a number below 2^64; blanks before it, a plus sign and leading zeros are allowed, as upstream reads it.
 pub fn cursor(text: &[u8]) -> Result<u64, Error> {
-    let digits = text.trim_ascii_start();
-    let digits = digits.strip_prefix(b"+").unwrap_or(digits);
-    std::str::from_utf8(digits)
+    let text = text.trim_ascii_start();
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] => (false, digits),
+        digits => (false, digits),
+    };
+    let n: Option<u64> = std::str::from_utf8(digits)
         .ok()
         .filter(|d| d.bytes().all(|c| c.is_ascii_digit()))
-        .and_then(|d| d.parse().ok())
+        .and_then(|d| d.parse().ok());
+    // A negative number is taken as C's strtoull takes it.
+    n.map(|n| if negative { n.wrapping_neg() } else { n })
         .ok_or(Error::new("ERR invalid cursor"))
 }

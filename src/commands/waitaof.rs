@@ -61,6 +61,9 @@ fn waitaof(ctx: &mut Ctx<'_>) -> Outcome {
         durable.put(&mut ctx.reply());
         return Ok(Flow::Done);
     }
+    if replicas > 0 {
+        ctx.server.request_acks();
+    }
     Ok(Flow::Block(Box::new(BlockOn {
         kind: BlockKind::Wait,
         keys: OwnedArgs::new(),

@@ -39,6 +39,8 @@ config! {
     enable_protected_configs: EnableProtected = EnableProtected::No,
     /// TCP port; 0 is none.
     port: u16 = 6379,
+    /// TCP port of the metrics; 0 is none. Not upstream's.
+    metrics_port: u16 = 0,
     /// Backlog of listening sockets.
     tcp_backlog: i32 = 511,
     /// Path of the unix socket; empty is none.

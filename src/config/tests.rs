@@ -61,7 +61,7 @@ fn defaults_are_those_of_8_2_3() {
     }
     assert_eq!(
         ours,
-        ["redis-compat-version"],
+        ["metrics-port", "redis-compat-version"],
         "directives that 8.2.3 does not have"
     );
     assert_eq!(get(&Config::default(), "save"), "3600 1 300 100 60 10000");

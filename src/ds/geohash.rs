@@ -83,6 +83,24 @@ fn interleave(place: Place, lon_max: f64, lat_max: f64, steps: u32) -> u64 {
     spread(part(place.lat, lat_max)) | spread(part(place.lon, lon_max)) << 1
 }
 
+/// The bits of a score that somebody set by ZADD and that may be anything: what does not fit wraps the way C compilers for
+/// x86-64 have it, so that the places told are those of upstream.
+fn to_unsigned(score: f64) -> u64 {
+    const HALF: f64 = (1u64 << 63) as f64;
+    let signed = |v: f64| {
+        if (-HALF..HALF).contains(&v) {
+            v as i64
+        } else {
+            i64::MIN
+        }
+    };
+    if score < HALF {
+        signed(score) as u64
+    } else {
+        signed(score - HALF) as u64 ^ 1 << 63
+    }
+}
+
 impl Place {
     /// Whether it can be stored.
     pub fn is_valid(self) -> bool {
@@ -96,9 +114,8 @@ impl Place {
 
     /// The place a stored score stands for: the middle of its cell.
     pub fn decode(score: f64) -> Place {
-        // A score that somebody set by ZADD may be anything: the conversion saturates.
         let cell = Cell {
-            bits: score as u64,
+            bits: to_unsigned(score),
             steps: STEPS,
         };
         let s = cell.sides();

@@ -367,6 +367,7 @@ pub fn note_event(server: &mut Server, client: &Client, event: Event) {
             .last_command
             .map_or("", |id| server.registry.row(id).name),
         tracking: server.tracking.options(client.handle),
+        stream_held: 0,
     };
     let info = line::describe(client, around).into_bytes();
     let max_len = server.config.acllog_max_len as usize;
@@ -424,4 +425,148 @@ pub fn check_in_script(
     let command = server.registry.row(id);
     note(server, caller, LogContext::Lua, denied, command, args);
     Err(denied.error_in_script(&server.config, user_name(caller), command))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::acl::user::RuleContext;
+
+    struct House {
+        registry: Registry,
+        commands: Commands,
+    }
+
+    impl House {
+        fn new() -> Self {
+            let registry = Registry::new(&crate::commands::all());
+            let commands = facts(&registry);
+            House { registry, commands }
+        }
+
+        fn user(&self, rules: &[&str]) -> User {
+            let context = RuleContext {
+                commands: &self.commands,
+                all_channels: false,
+            };
+            let mut user = User::new(b"u", context);
+            for rule in rules {
+                user.apply(rule.as_bytes(), context).expect("a rule");
+            }
+            user
+        }
+
+        /// What is denied: `command`, `key 2`, `channel 1`, or nothing.
+        fn ask(&self, user: &User, line: &str) -> String {
+            let argv: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+            let id = self.registry.resolve(&argv[..]).expect("a command");
+            match check_user(user, self.registry.row(id), id, &&argv[..]) {
+                Ok(()) => String::new(),
+                Err(COMMAND_DENIED) => "command".into(),
+                Err(d) => format!("{} {}", d.reason.name(), d.arg),
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_are_those_of_the_registry() {
+        let house = House::new();
+        for id in house.registry.ids() {
+            let row = house.registry.row(id);
+            assert_eq!(house.commands.find(row.name.as_bytes()), Some(id.0));
+            let subs: Vec<u16> = house.registry.subcommands(id).map(|s| s.0).collect();
+            let known: Vec<u16> = house.commands.with_subcommands(id.0).skip(1).collect();
+            assert_eq!(subs, known, "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn keys_by_what_is_done_to_them() {
+        let house = House::new();
+        let user = house.user(&["+@all", "%R~read*", "%W~write*", "~rw*"]);
+        for (line, denied) in [
+            ("get read", ""),
+            ("get write", "key 1"),
+            ("set write x", ""),
+            ("set write x get", "key 1"),
+            ("set rw x get", ""),
+            ("exists write read", ""),
+            ("exists write other", "key 2"),
+            ("copy read write", ""),
+            ("copy write read", "key 1"),
+            ("mget read rw other", "key 3"),
+            ("sort read store write", ""),
+            ("sort read store read", "key 3"),
+            ("bitfield read get u8 0", ""),
+            ("bitfield read set u8 0 1", "key 1"),
+            ("georadius read 1 2 3 m store read2", "key 7"),
+            // Arguments that make no sense have no keys to deny.
+            ("zunionstore write x other", ""),
+            ("ping", ""),
+        ] {
+            assert_eq!(house.ask(&user, line), denied, "{line}");
+        }
+    }
+
+    #[test]
+    fn channels_and_who_leaves_them() {
+        let house = House::new();
+        let user = house.user(&["+@all", "~*", "&a", "&b*"]);
+        for (line, denied) in [
+            ("publish a m", ""),
+            ("publish c a", "channel 1"),
+            ("subscribe a b1 c", "channel 3"),
+            ("psubscribe b*", ""),
+            ("psubscribe b1", "channel 1"),
+            ("ssubscribe b1", ""),
+            ("spublish c m", "channel 1"),
+            ("unsubscribe c", ""),
+            ("punsubscribe", ""),
+        ] {
+            assert_eq!(house.ask(&user, line), denied, "{line}");
+        }
+    }
+
+    #[test]
+    fn one_selector_has_to_allow_it_all_and_the_furthest_tells() {
+        let house = House::new();
+        let user = house.user(&["+mget", "~key", "(+mget ~key ~otherkey)", "(+@write ~*)"]);
+        for (line, denied) in [
+            ("mget key", ""),
+            ("mget otherkey key", ""),
+            ("mget otherkey some", "key 2"),
+            ("mget key otherkey some", "key 3"),
+            ("get key", "command"),
+            ("set anything x", ""),
+            ("auth x", ""),
+        ] {
+            assert_eq!(house.ask(&user, line), denied, "{line}");
+        }
+    }
+
+    /// `cargo test --profile quick --lib -- --ignored --nocapture cost_of_a_check`: what a restricted user pays per command.
+    #[test]
+    #[ignore = "a measurement"]
+    fn cost_of_a_check() {
+        let house = House::new();
+        let user = house.user(&["+@all", "-@dangerous", "~other:*", "~app:*", "&*"]);
+        for line in ["get app:1", "set app:1 x", "mget app:1 app:2", "ping"] {
+            let argv: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+            let argv = &argv[..];
+            let id = house.registry.resolve(argv).expect("a command");
+            let row = house.registry.row(id);
+            let best = (0..20)
+                .map(|_| {
+                    let start = std::time::Instant::now();
+                    for _ in 0..100_000 {
+                        let user = std::hint::black_box(&user);
+                        assert!(check_user(user, row, id, &std::hint::black_box(argv)).is_ok());
+                    }
+                    start.elapsed().as_nanos() as f64 / 100_000.0
+                })
+                .fold(f64::MAX, f64::min);
+            println!("{line}: {best:.1} ns");
+            assert!(best < 1000.0, "{line}: {best} ns");
+        }
+    }
 }

@@ -90,6 +90,9 @@ pub fn call(ctx: &mut Ctx<'_>, id: CommandId) {
             crate::server::slowlog::note(ctx, nanos / 1000);
         }
         let s = &mut *ctx.server;
+        if s.stages.on {
+            s.stages.ran(id, start, end);
+        }
         if s.latency.on() {
             let fast = ctx.command.flags.contains(CommandFlags::FAST);
             let event = if fast {
@@ -100,7 +103,8 @@ pub fn call(ctx: &mut Ctx<'_>, id: CommandId) {
             s.latency.note(event, nanos / 1_000_000, s.clock.now_s());
         }
     }
-    let changed = ctx.server.ks.fx.dirty != dirty;
+    // A save sets the count back: that is no change.
+    let changed = ctx.server.ks.fx.dirty > dirty;
     if changed || ctx.server.ks.fx.pending() {
         propagate::after_call(ctx, changed);
         effects::deliver(ctx.server, ctx.client);

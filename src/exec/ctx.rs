@@ -158,7 +158,12 @@ impl<'a> Ctx<'a> {
 
     /// Argument `i` as a database number, with upstream's two errors.
     pub fn db_number(&self, i: usize) -> Result<u32, Error> {
-        let v = crate::ds::numtext::parse_i64(self.arg(i)).ok_or(Error::NotInteger)?;
+        let v = self.int(i)?;
+        if i32::try_from(v).is_err() {
+            return Err(Error::new(
+                "ERR value is out of range, value must between -2147483648 and 2147483647",
+            ));
+        }
         match u32::try_from(v) {
             Ok(n) if (n as usize) < self.server.ks.dbs.len() => Ok(n),
             _ => Err(Error::new("ERR DB index is out of range")),

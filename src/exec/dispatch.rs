@@ -8,10 +8,37 @@ use super::{acl, blocking, call, effects, multi, pause, propagate, role};
 use crate::client::{Client, ClientFlags, CommandId};
 use crate::resp::{Args, Error};
 use crate::server::auth::is_open_to;
-use crate::server::{Server, ServerState, deliver, tracked};
+use crate::server::{Server, ServerState, deliver, master, tracked};
 
 /// Runs one command of a client that is out of the table. `id`: what the name was found to be, ahead.
+#[inline]
 pub fn dispatch(
+    server: &mut Server,
+    client: &mut Client,
+    args: Args<'_>,
+    id: Option<CommandId>,
+    first_hash: Option<u64>,
+) {
+    if client.has(ClientFlags::REPLICA) {
+        return dispatch_of_replica(server, client, args, id);
+    }
+    run(server, client, args, id, first_hash)
+}
+
+/// A replica may say something, but nothing may be replied to it: that would stand in the middle of the stream.
+#[cold]
+fn dispatch_of_replica(
+    server: &mut Server,
+    client: &mut Client,
+    args: Args<'_>,
+    id: Option<CommandId>,
+) {
+    let mark = client.out.mark();
+    run(server, client, args, id, None);
+    master::replied(server, client, mark);
+}
+
+fn run(
     server: &mut Server,
     client: &mut Client,
     args: Args<'_>,
@@ -31,6 +58,7 @@ pub fn dispatch(
         Err(e) => return reject(server, client, None, &e),
     };
     let command = server.registry.row(id);
+    client.last_command = Some(id);
     if let Err(e) = arity(command, args) {
         return reject(server, client, Some(id), &e);
     }
@@ -39,7 +67,6 @@ pub fn dispatch(
     {
         return reject(server, client, Some(id), &e);
     }
-    client.last_command = Some(id);
     let special = !server.state.is_empty() || client.has(ClientFlags::SPECIAL);
     let mut ctx = Ctx {
         server,
@@ -169,6 +196,7 @@ fn guards(ctx: &mut Ctx<'_>, id: CommandId) -> Result<(), Error> {
     const ORDER: &[Guard] = &[
         memory,
         disk,
+        enough_replicas,
         role::read_only,
         subscribed,
         role::stale,
@@ -266,10 +294,25 @@ fn loading(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Who runs MONITOR only listens.
+/// Too few replicas are near enough (`min-replicas-to-write`): what is written might be lost with this server.
+fn enough_replicas(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    if !ctx.server.state.contains(ServerState::TOO_FEW_REPLICAS) {
+        return Ok(());
+    }
+    let writes = ctx.command.flags.contains(F::WRITE)
+        || ctx.command.name == "exec" && multi::queue_has(ctx, F::WRITE);
+    if writes {
+        return Err(Error::new("NOREPLICAS Not enough good replicas to write."));
+    }
+    Ok(())
+}
+
+/// Who runs MONITOR, or follows us, only listens.
 fn observer(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     let touches_keys = F::WRITE | F::READONLY | F::MAY_REPLICATE;
-    if ctx.client.has(ClientFlags::MONITOR) && ctx.command.flags.intersects(touches_keys) {
+    if ctx.client.has(ClientFlags::MONITOR | ClientFlags::REPLICA)
+        && ctx.command.flags.intersects(touches_keys)
+    {
         return Err(Error::new("ERR Replica can't interact with the keyspace"));
     }
     Ok(())

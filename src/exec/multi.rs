@@ -7,7 +7,7 @@
 use super::command::CommandFlags as F;
 use super::{Ctx, acl, call, propagate};
 use crate::acl::LogContext;
-use crate::client::{Client, ClientFlags, CommandId, Queued};
+use crate::client::{Client, ClientFlags, CommandId};
 use crate::keyspace::effects::Listening;
 use crate::keyspace::waiting::Presence;
 use crate::keyspace::{Db, Key};
@@ -38,10 +38,7 @@ pub fn queue(ctx: &mut Ctx<'_>, id: CommandId) {
         .has(ClientFlags::DIRTY_EXEC | ClientFlags::DIRTY_CAS)
     {
         let args = OwnedArgs::copy_of(ctx.args);
-        ctx.client
-            .multi_mut()
-            .queue
-            .push(Queued { command: id, args });
+        ctx.client.multi_mut().push(id, args);
     }
     ctx.reply().simple("QUEUED");
 }

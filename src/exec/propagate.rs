@@ -12,6 +12,7 @@
 //! `None` stands for EXEC, which needs none.
 
 use super::Ctx;
+use super::command::CommandFlags as F;
 use crate::resp::{Args, OwnedArgs};
 use crate::server::{Server, ServerState};
 
@@ -64,6 +65,10 @@ pub fn after_call(ctx: &mut Ctx<'_>, changed: bool) {
     };
     let (db, args) = (ctx.client.db, ctx.args);
     let server = &mut *ctx.server;
+    if ctx.command.flags.contains(F::TOUCHES_ARBITRARY_KEYS) && !server.propagation.in_unit() {
+        // The keys it happened to meet have nothing to do with each other.
+        flush_deletions(server);
+    }
     unit_begin(server);
     let alone = server.propagation.depth == 1 && server.ks.fx.before.is_empty();
     take_deletions(server);
@@ -119,11 +124,13 @@ fn send(server: &mut Server) {
     }
 }
 
-/// Finds out whether anybody listens. To be called whenever a listener comes or goes, and when loading begins or ends.
+/// Finds out whether anybody listens. To be called whenever a listener comes or goes, when loading begins
+/// or ends, and when the role changes.
 pub fn refresh_listening(server: &mut Server) {
     let loading = server.state.contains(ServerState::LOADING);
     let aof = !loading && server.persist.aof.takes_commands();
-    let replicates = server.repl.backlog.is_some();
+    // A replica's backlog takes the master's bytes, not our commands.
+    let replicates = server.repl.backlog.is_some() && !server.state.contains(ServerState::REPLICA);
     server.ks.fx.propagating = aof || replicates || server.propagation.tap.is_some();
 }
 

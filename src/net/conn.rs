@@ -258,6 +258,13 @@ impl Conn {
         }
     }
 
+    /// Whether small pieces are sent at once. What the system refuses here is not worth failing for.
+    pub fn set_nodelay(&self, at_once: bool) {
+        if let Conn::Tcp(s) = self {
+            let _ = s.set_nodelay(at_once);
+        }
+    }
+
     /// Prepares a fresh connection: no delay, and keepalive probes every `keepalive_s` seconds (0: none).
     pub fn configure(&self, keepalive_s: u32) -> io::Result<()> {
         let s = match self {

@@ -179,8 +179,13 @@ impl Reporter {
             cow,
             cow_peak: self.peak,
         };
-        // The parent counts on the exit code; a report it cannot take is not worth failing for.
-        let _ = self.pipe.write(&report.to_bytes());
+        // The parent counts on the exit code; a report it cannot take now is not worth failing for.
+        if let Err(e) = self.pipe.write(&report.to_bytes())
+            && e.kind() == io::ErrorKind::BrokenPipe
+        {
+            // The parent is dead: nobody will take what we make.
+            fork::exit_now(1)
+        }
     }
 }
 
@@ -218,6 +223,33 @@ pub fn work_and_exit(
             fork::exit_now(1)
         }
     }
+}
+
+/// Writes the snapshot to replicas through `out`, between a line `$EOF:` with `mark` and `mark` again (40 characters, so that
+/// it is not met in the data), tells how it goes, and ends the process when `leave` does.
+pub fn send_and_exit(
+    ks: &Keyspace,
+    plan: &Plan,
+    out: PipeWriter,
+    mut leave: PipeReader,
+    mark: &str,
+    pipe: PipeWriter,
+) -> ! {
+    let mut reporter = Reporter::new(pipe, "RDB");
+    reporter.report(0, false);
+    let mut written = 0;
+    let sent = snapshot::send(ks, plan, out, mark, &mut |keys| {
+        written = keys;
+        reporter.progress(keys);
+    });
+    if let Err(e) = sent {
+        log::warn!("Write error while sending DB to replicas: {e}");
+        fork::exit_now(1)
+    }
+    reporter.report(written, true);
+    // The parent closes its end when it has read everything (or dies).
+    let _ = leave.read(&mut [0]);
+    fork::exit_now(0)
 }
 
 #[cfg(test)]

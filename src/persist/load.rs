@@ -78,6 +78,8 @@ pub struct Loaded {
     pub keys: u64,
     /// Keys left out because they had expired.
     pub expired: u64,
+    /// Those keys with their databases, when the file is part of a history: its followers have to delete them too.
+    pub dropped: Vec<(u32, Box<[u8]>)>,
     /// Keys left out because there was nothing in them.
     pub empty: u64,
     /// Sources of function libraries, in order.
@@ -136,6 +138,11 @@ impl<R: Read> Loader<R> {
             seen: 0,
             loaded: Loaded::default(),
         }
+    }
+
+    /// The next steps end after so many bytes.
+    pub fn set_step_bytes(&mut self, bytes: u64) {
+        self.plan.step_bytes = bytes;
     }
 
     /// What it loads from, to look at.
@@ -204,6 +211,9 @@ impl<R: Read> Loader<R> {
             let plan = &self.plan;
             if plan.drop_expired && entry.expire_ms.is_some_and(|at| at < plan.now_ms) {
                 self.loaded.expired += 1;
+                if self.loaded.replication.id.is_some() {
+                    self.loaded.dropped.push((self.db as u32, entry.key.into()));
+                }
                 continue;
             }
             let clock = access_clock(plan, entry.idle_s, entry.freq);

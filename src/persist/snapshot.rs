@@ -40,6 +40,10 @@ pub struct Plan {
     pub used_memory: usize,
     /// The snapshot is the start of an AOF.
     pub aof_base: bool,
+    /// Leave the keys out.
+    pub skip_keys: bool,
+    /// The history this snapshot is a part of: its id, its offset and the database its stream has selected.
+    pub history: Option<(String, i64, u32)>,
     /// Sources of function libraries.
     pub functions: Vec<Vec<u8>>,
 }
@@ -84,6 +88,8 @@ impl Plan {
             version: config.redis_compat_version.to_str_lossy().into_owned(),
             used_memory,
             aof_base: false,
+            skip_keys: false,
+            history: None,
             functions: functions.to_vec(),
         }
     }
@@ -227,6 +233,29 @@ fn put_in_place(storage: &dyn Storage, temp: &Path, path: &Path) -> Result<(), S
         .map_err(|e| SaveError::Write("fsync folder", e))
 }
 
+/// Version in the header of a snapshot that goes to replicas: the oldest that replicas of today read. What a key needs beyond it
+/// shows in its type, and a replica that does not know the type would not know the version either; but to one that does not
+/// meet such a key, a newer version would be a refusal for nothing.
+const VERSION_FOR_REPLICAS: u16 = 10;
+
+/// Writes a whole snapshot between the marks that tell replicas where it begins and ends.
+pub fn send<W: Write>(
+    ks: &Keyspace,
+    plan: &Plan,
+    mut out: W,
+    mark: &str,
+    progress: &mut dyn FnMut(u64),
+) -> io::Result<()> {
+    write!(out, "$EOF:{mark}\r\n")?;
+    let options = SaveOptions {
+        version: VERSION_FOR_REPLICAS,
+        ..plan.options
+    };
+    let mut encoder = Encoder::new(out, options);
+    write_snapshot(&mut encoder, ks, plan, progress)?;
+    encoder.finish_stream()?.write_all(mark.as_bytes())
+}
+
 /// Writes header, functions and all databases; the end of the file is the caller's.
 pub fn write_snapshot<W: Write>(
     out: &mut Encoder<W>,
@@ -237,7 +266,7 @@ pub fn write_snapshot<W: Write>(
     put_header(out, plan)?;
     plan.functions.iter().try_for_each(|f| out.function(f))?;
     let mut keys = 0;
-    for db in ks.dbs.iter().filter(|db| !db.is_empty()) {
+    for db in ks.dbs.iter().filter(|db| !db.is_empty() && !plan.skip_keys) {
         put_db(out, db, plan, &mut keys, progress)?;
     }
     Ok(())
@@ -249,6 +278,11 @@ fn put_header<W: Write>(out: &mut Encoder<W>, plan: &Plan) -> io::Result<()> {
     out.aux(b"redis-bits", usize::BITS.to_string().as_bytes())?;
     out.aux(b"ctime", (plan.now_ms / 1000).to_string().as_bytes())?;
     out.aux(b"used-mem", plan.used_memory.to_string().as_bytes())?;
+    if let Some((id, offset, db)) = &plan.history {
+        out.aux(b"repl-stream-db", db.to_string().as_bytes())?;
+        out.aux(b"repl-id", id.as_bytes())?;
+        out.aux(b"repl-offset", offset.to_string().as_bytes())?;
+    }
     out.aux(b"aof-base", if plan.aof_base { b"1" } else { b"0" })
 }
 

@@ -33,6 +33,8 @@ pub struct Persist {
     pub loading: Option<Loading>,
     /// The history the file that was loaded last belongs to.
     pub loaded_history: super::load::Replication,
+    /// Keys of that file that had expired and were left out, with their databases.
+    pub loaded_dropped: Vec<(u32, Box<[u8]>)>,
     /// Function libraries found in the last file. They are written back with every save, so that none is lost while no script
     /// engine holds them.
     pub functions: Vec<Vec<u8>>,
@@ -40,6 +42,10 @@ pub struct Persist {
     pub aof: Aof,
     /// Whether its last write or sync failed, as the guards know it.
     pub aof_failed: bool,
+    /// When the AOF was last to be switched on again, Unix seconds.
+    pub aof_resume_tried_s: i64,
+    /// How many clients lately got their replies behind the same sync (`appendfsync always`).
+    pub aof_company: usize,
     /// The durable replication offset when those in WAITAOF were last looked at.
     pub aof_durable_seen: i64,
 }
@@ -76,6 +82,8 @@ pub struct Child {
 pub enum ChildKind {
     /// A snapshot to disk.
     Rdb,
+    /// A snapshot through a pipe, for replicas.
+    Replicas,
     /// A base file of the AOF.
     Aof,
 }
@@ -130,18 +138,21 @@ impl Persist {
             last_load_keys_expired: 0,
             loading: None,
             loaded_history: super::load::Replication::default(),
+            loaded_dropped: Vec::new(),
             functions: Vec::new(),
             aof: Aof::new(),
             aof_failed: false,
+            aof_resume_tried_s: 0,
+            aof_company: 1,
             aof_durable_seen: -1,
         }
     }
 
-    /// Whether a child writes a snapshot to disk (`rdb_bgsave_in_progress`).
+    /// Whether a child makes a snapshot, on disk or for replicas (`rdb_bgsave_in_progress`).
     pub fn rdb_child(&self) -> bool {
         self.child
             .as_ref()
-            .is_some_and(|c| c.kind == ChildKind::Rdb)
+            .is_some_and(|c| matches!(c.kind, ChildKind::Rdb | ChildKind::Replicas))
     }
 
     /// Whether a child writes a base file of the AOF (`aof_rewrite_in_progress`).
@@ -162,7 +173,7 @@ impl Persist {
     /// `rdb_current_bgsave_time_sec`: -1 without one.
     pub fn current_bgsave_time_s(&self, now_s: i64) -> i64 {
         match &self.child {
-            Some(c) if c.kind == ChildKind::Rdb => now_s - c.started_s,
+            Some(c) if self.rdb_child() => now_s - c.started_s,
             _ => -1,
         }
     }

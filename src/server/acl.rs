@@ -10,6 +10,7 @@ use crate::client::Client;
 use crate::config::rewrite::replace_file;
 use crate::config::{Config, ConfigError, Text};
 use crate::resp::Error;
+use std::collections::HashSet;
 
 /// Checks `user` lines before the server starts; unknown commands are left to [`Server::load_users`].
 pub fn check_user_lines(config: &Config, acl: &mut crate::acl::Acl) -> Result<(), ConfigError> {
@@ -125,11 +126,12 @@ impl Server {
         let users = self
             .read_acl_file()
             .map_err(|why| Error::Bytes([b"ERR ", &*why].concat()))?;
-        let before: Vec<(UserId, User)> = self
-            .acl
-            .users
-            .iter()
-            .filter_map(|u| Some((self.acl.users.find(u.name())?, u.clone())))
+        // Only users that somebody is logged in as have clients to follow.
+        let mut in_use: HashSet<UserId> = self.clients.iter().map(|c| c.user_id).collect();
+        in_use.extend([running.user_id, UserId::DEFAULT]);
+        let before: Vec<(UserId, User)> = in_use
+            .into_iter()
+            .filter_map(|id| Some((id, self.acl.users.get(id)?.clone())))
             .collect();
         let (rules, table) = self.acl.parts(&self.config);
         let mut gone = table.replace_all(users, rules);

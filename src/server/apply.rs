@@ -119,14 +119,21 @@ impl Server {
                 }
                 Ok(())
             }
+            Apply::ReplBacklogSize => {
+                let bytes = self.config.repl_backlog_size;
+                if let Some(history) = &mut self.repl.backlog {
+                    history.resize(bytes);
+                }
+                Ok(())
+            }
+            Apply::MinReplicas => {
+                self.refresh_good_replicas();
+                Ok(())
+            }
             // Read where they are needed, or their rooms are not there yet.
-            Apply::None
-            | Apply::Hz
-            | Apply::Save
-            | Apply::MaxMemoryClients
-            | Apply::ReplBacklogSize
-            | Apply::MinReplicas
-            | Apply::Cluster => Ok(()),
+            Apply::None | Apply::Hz | Apply::Save | Apply::MaxMemoryClients | Apply::Cluster => {
+                Ok(())
+            }
         }
     }
 
@@ -224,7 +231,11 @@ impl Server {
         self.ks.stats = Default::default();
         self.ks.lazy.reset_freed();
         self.errors.clear();
+        let m = &mut self.master;
+        (m.sync_full, m.sync_partial_ok, m.sync_partial_err) = (0, 0, 0);
+        m.net_out = 0;
         self.acl.log.denied = Default::default();
         self.command_stats.fill_with(Default::default);
+        self.stages.reset();
     }
 }

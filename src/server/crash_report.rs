@@ -56,6 +56,7 @@ impl Server {
                 now_s: self.clock.now_s(),
                 command: c.last_command.map_or("", |id| self.registry.row(id).name),
                 tracking: None,
+                stream_held: 0,
             },
         );
         writeln!(out, "{line}")

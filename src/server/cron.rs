@@ -23,14 +23,17 @@ impl Server {
             crate::sys::process::refresh_utc_offset(self.clock.now_s());
         }
         self.sample_rates();
+        self.dismiss_idle_visitors();
         self.note_memory();
         self.sample_ttls();
         self.clients_cron();
         self.links.close_idle(self.clock.now_s());
         shutdown::on_signal(self);
+        shutdown::go_on(self);
         self.expire_own_keys();
         if self.cron_loops.is_multiple_of(self.config.hz.max(1) as u64) {
             self.replica_cron();
+            self.master_cron();
         }
         self.persist_cron();
         super::tracked::limit(self);

@@ -79,7 +79,7 @@ impl Door<'_> {
             }
             write(&mut client.reply());
             queue_write(self.queues, client);
-            if over_limit(self.config, self.now_s, client) {
+            if over_limit(self.config, self.now_s, client, 0) {
                 self.stats.output_buffer_limit_disconnections += 1;
                 close_soon(self.queues, client);
             }
@@ -145,13 +145,16 @@ pub fn close_soon(queues: &mut Queues, client: &mut Client) {
 /// What a client that did not log in may leave unread, bytes: it must not be able to fill memory with error replies.
 const UNAUTHENTICATED_REPLIES_MAX: u64 = 1024;
 
+/// The class of replicas.
+const REPLICAS: usize = 1;
+
 /// The class of `client-output-buffer-limit` that a client belongs to; None for those without limit.
 #[inline]
 fn class_of(client: &Client) -> Option<usize> {
     if client.has(ClientFlags::FAKE | ClientFlags::MASTER) {
         None
     } else if client.has(ClientFlags::REPLICA) {
-        Some(1)
+        Some(REPLICAS)
     } else {
         Some(if client.has(ClientFlags::PUBSUB) {
             2
@@ -164,20 +167,31 @@ fn class_of(client: &Client) -> Option<usize> {
 /// A client is about to run commands: no reply of them can grow past its hard limit.
 #[inline]
 pub fn limit_replies(config: &Config, client: &mut Client) {
-    let hard = class_of(client).map_or(0, |c| config.client_output_buffer_limit[c].hard_bytes);
+    // What a replica is sent is no reply, and nothing of it may be left out.
+    let class = class_of(client).filter(|c| *c != REPLICAS);
+    let hard = class.map_or(0, |c| config.client_output_buffer_limit[c].hard_bytes);
     client.out.set_limit(usize::try_from(hard).unwrap_or(0));
 }
 
 /// Whether a client's output passed its hard limit, or its soft limit for too long (`client-output-buffer-limit`); says so in
-/// the log.
+/// the log. `stream`: bytes of the replication stream that wait for it as well.
 #[inline]
-pub fn over_limit(config: &Config, now_s: i64, client: &mut Client) -> bool {
+pub fn over_limit(config: &Config, now_s: i64, client: &mut Client, stream: usize) -> bool {
     let class = match class_of(client) {
         Some(class) if !client.has(ClientFlags::CLOSE_ASAP) => class,
         _ => return false,
     };
-    let limit = config.client_output_buffer_limit[class];
-    let held = client.out.counted() as u64;
+    let mut limit = config.client_output_buffer_limit[class];
+    let mut held = client.out.counted() as u64;
+    if class == REPLICAS {
+        // What is in the backlog anyhow costs nothing: who lags by less than that may stay. Pieces of a snapshot are not counted,
+        // there is never more than one.
+        held = stream as u64;
+        limit.hard_bytes = match limit.hard_bytes {
+            0 => 0,
+            bytes => bytes.max(config.repl_backlog_size),
+        };
+    }
     let stranger = client.has(ClientFlags::UNAUTHENTICATED)
         && client.out.pending() as u64 > UNAUTHENTICATED_REPLIES_MAX;
     let hard = limit.hard_bytes > 0 && held >= limit.hard_bytes || stranger || client.out.choked();

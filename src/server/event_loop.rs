@@ -1,7 +1,7 @@
 //! The loop: wait, serve what is ready, write, close.
 
 use super::input::{self, Scratch};
-use super::{Server, ServerState, replica, saving};
+use super::{Server, ServerState, master, metrics_http, replica, saving};
 use crate::client::{Client, ClientRef};
 use crate::exec::{blocking, pause};
 use crate::net::{Readiness, Token};
@@ -25,6 +25,7 @@ impl Server {
             }
             self.clock.resync();
             let woke_ns = self.clock.mono_ns;
+            self.stages.woke(woke_ns);
             self.serve(&batch, &mut scratch);
             if self.clock.now_ms >= next_cron_ms {
                 self.cron();
@@ -50,6 +51,8 @@ impl Server {
         if !(q.read.is_empty() && q.accept.is_empty() && q.resumed.is_empty())
             || self.eviction.unfinished
             || self.repl.link.again
+            || self.master.pipe.as_ref().is_some_and(|p| p.more)
+            || self.master.more
         {
             return Duration::ZERO;
         }
@@ -59,6 +62,7 @@ impl Server {
             .map_or(i64::MAX, |d| d.0)
             .min(self.pause.next_end_ms())
             .min(next_cron_ms)
+            .min(self.failover_deadline_ms())
             .min(self.next_expiry_ms().unwrap_or(i64::MAX));
         Duration::from_millis((first - self.clock.now_ms).max(0) as u64)
     }
@@ -87,9 +91,13 @@ impl Server {
                 Token::Client { slot, generation } => {
                     self.serve_client(ClientRef { slot, generation }, r, scratch)
                 }
+                Token::Listener(i) if i >= metrics_http::FIRST => self.accept_visitors(i),
                 Token::Listener(i) => self.accept_some(i),
                 Token::Other(saving::CHILD_PIPE) => self.check_child(),
                 Token::Other(replica::MASTER_LINK) => self.serve_link(),
+                // Read at the end of the turn.
+                Token::Other(master::transfer::SYNC_PIPE) => {}
+                Token::Other(n) if n >= metrics_http::FIRST => self.serve_visitor(n, r),
                 Token::Wake | Token::Other(_) => {}
             }
         }
@@ -124,8 +132,11 @@ impl Server {
             self.go_on(scratch);
         }
         self.evict_clients();
+        self.tend_replicas();
         self.commit_turn();
         self.write_pending();
+        self.replies_written();
+        self.pump_pipe();
         self.close_marked();
     }
 

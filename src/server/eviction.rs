@@ -49,14 +49,17 @@ fn time_limit_ns(tenacity: u32) -> u64 {
 
 impl Server {
     /// Bytes in use that count against `maxmemory`.
-    fn counted_memory(&self) -> usize {
+    pub fn counted_memory(&self) -> usize {
         self.used_memory().saturating_sub(self.memory_not_counted())
     }
 
-    /// Bytes in use that do not (INFO `mem_not_counted_for_evict`): output buffers that wait for their next use, and the AOF's
-    /// buffer, which evicting fills: counted, it would make eviction feed itself.
+    /// Bytes in use that do not (INFO `mem_not_counted_for_evict`): output buffers that wait for their next use, the AOF's buffer
+    /// and what replicas hold of the stream beyond the backlog. Evicting fills these two: counted, it would make eviction feed
+    /// itself.
     pub fn memory_not_counted(&self) -> usize {
-        self.queues.spare_bytes + self.persist.aof.log.buffer_bytes()
+        let backlog = self.config.repl_backlog_size as usize;
+        let stream = self.repl.mem_bytes().saturating_sub(backlog + backlog / 64);
+        self.queues.spare_bytes + self.persist.aof.log.buffer_bytes() + stream
     }
 
     /// Makes room below `maxmemory`. False when nothing can be evicted, so that commands that need memory must fail; true also

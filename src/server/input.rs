@@ -217,6 +217,10 @@ fn note_read(server: &mut Server, client: &mut Client, r: io::Result<usize>, roo
                 server.note_stream_read(n);
             }
             client.last_interaction_s = server.clock.now_s();
+            if let Some(replica) = &mut client.replica {
+                // Even an empty line says that it lives.
+                replica.ack_s = server.clock.now_s();
+            }
             if n < room && !client.conn.has_more() {
                 Read::Drained
             } else {

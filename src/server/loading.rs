@@ -61,7 +61,7 @@ impl Server {
                 let seconds = start.elapsed().as_secs_f64();
                 log::info!("DB loaded from append only file: {seconds:.3} seconds");
             }
-            Ok(false) => {}
+            Ok(false) => self.warn_of_unread_rdb(),
             // Nothing may be written behind what was not read.
             Err(LoadFailed::Ended) => {
                 self.persist.aof.state = AofState::Off;
@@ -74,6 +74,17 @@ impl Server {
             }
         }
         self.open_aof_at_start()
+    }
+
+    /// With `appendonly yes` the RDB file does not count, as upstream; whoever switched it on in the file alone should know.
+    fn warn_of_unread_rdb(&self) {
+        let path = self.config.dbfilename.as_path();
+        if path.exists() {
+            log::warn!(
+                "There is no append only file yet, and {} is not loaded, because appendonly is yes. To keep its data start with 'appendonly no' and use CONFIG SET appendonly yes.",
+                path.display()
+            );
+        }
     }
 
     /// Loads a file into the keyspace; false when there is none. `replace`: keys that are there already are replaced. What went
@@ -163,6 +174,7 @@ impl Server {
         }
         self.persist.functions = loaded.functions;
         self.persist.loaded_history = loaded.replication;
+        self.persist.loaded_dropped = loaded.dropped;
     }
 
     /// One turn of the event loop in the middle of long work: serves what is ready without waiting.

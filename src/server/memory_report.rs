@@ -34,6 +34,13 @@ pub struct MemoryReport {
     pub clients: usize,
     /// Buffers of replicas and of the master's link.
     pub replicas: usize,
+    /// The replication stream as far as it is kept, and the part of it that is the backlog: the rest is kept for replicas that
+    /// have not taken it, and counted in `replicas`.
+    pub stream: usize,
+    /// See `stream`.
+    pub backlog: usize,
+    /// What waits to be written to the AOF.
+    pub aof_buffer: usize,
     /// Databases that are not empty.
     pub dbs: Vec<DbOverhead>,
     /// Keys in all of them.
@@ -60,9 +67,14 @@ impl MemoryReport {
                 .map(db_overhead)
                 .collect(),
             keys: server.ks.total_keys(),
+            backlog: server.repl.mem_bytes(),
+            aof_buffer: server.persist.aof.log.buffer_bytes(),
             allocator: alloc::stats(),
             ..Self::default()
         };
+        report.stream = server.repl.mem_bytes();
+        report.backlog = report.stream.min(server.config.repl_backlog_size as usize);
+        report.replicas = report.stream - report.backlog;
         for c in server.clients.iter().chain(running) {
             if c.has(ClientFlags::REPLICA | ClientFlags::MASTER) {
                 report.replicas += c.mem_bytes();
@@ -80,7 +92,7 @@ impl MemoryReport {
 
     /// Everything in use that is not data.
     pub fn overhead(&self) -> usize {
-        self.startup + self.clients + self.replicas + self.tables()
+        self.startup + self.clients + self.replicas + self.backlog + self.aof_buffer + self.tables()
     }
 
     /// Data: what is in use and no overhead.

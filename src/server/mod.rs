@@ -19,7 +19,9 @@ pub mod host;
 pub mod input;
 pub mod loading;
 pub mod logging;
+pub mod master;
 pub mod memory_report;
+pub mod metrics_http;
 pub mod monitor;
 pub mod output;
 pub mod publish;
@@ -28,6 +30,7 @@ pub mod replica;
 pub mod saving;
 pub mod shutdown;
 pub mod slowlog;
+pub mod stages;
 pub mod startup;
 pub mod stats;
 pub mod tls;
@@ -70,6 +73,8 @@ bitflags! {
         const PAUSED = 32;
         /// Somebody runs MONITOR.
         const MONITORED = 64;
+        /// Fewer replicas than `min-replicas-to-write` are near enough.
+        const TOO_FEW_REPLICAS = 1 << 14;
         /// The dataset of the master is being loaded aside, while the old one is served.
         const ASYNC_LOADING = 1 << 10;
         /// `maxmemory-clients` is set.
@@ -129,6 +134,8 @@ pub struct Server {
     pub propagation: crate::exec::propagate::Propagation,
     /// The history of writes, and who follows it.
     pub repl: Replication,
+    /// What is done for those who follow it.
+    pub master: master::Master,
     /// Counters for INFO.
     pub stats: stats::ServerStats,
     /// Per command, by id.
@@ -153,6 +160,10 @@ pub struct Server {
     pub expiry: expiry::Expiry,
     /// Eviction.
     pub eviction: eviction::Eviction,
+    /// The metrics endpoint.
+    pub metrics: metrics_http::Metrics,
+    /// How long commands wait.
+    pub stages: stages::Stages,
     /// Texts about the server that other rooms write.
     pub reports: Reports,
     /// The process and its machine.
@@ -166,6 +177,8 @@ pub struct Server {
 pub struct Reports {
     /// INFO with these sections; the client is the one that asks, out of the table.
     pub info: fn(&Server, Option<&crate::client::Client>, &[&[u8]]) -> Vec<u8>,
+    /// The metrics, in OpenMetrics' own format or as Prometheus' text.
+    pub metrics: fn(&Server, bool) -> Vec<u8>,
 }
 
 impl Default for Reports {
@@ -173,6 +186,7 @@ impl Default for Reports {
     fn default() -> Self {
         Reports {
             info: |_, _, _| Vec::new(),
+            metrics: |_, _| Vec::new(),
         }
     }
 }

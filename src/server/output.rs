@@ -8,6 +8,8 @@ use std::io;
 const SPARE_BUFFERS: usize = 64;
 /// A buffer that grew beyond this (bytes) is not kept.
 const SPARE_MAX: usize = 64 * 1024;
+/// Pieces of a snapshot file written to one replica in one turn.
+const PIECES_PER_TURN: usize = 16;
 
 impl Server {
     /// After a client was served: puts it on the list of writers when it has replies.
@@ -68,6 +70,45 @@ impl Server {
             log::debug!("Error writing to client: {e}");
             return self.close_soon(client);
         }
+        let before = client.net_out;
+        self.write_replies(client);
+        if client.has(ClientFlags::REPLICA) {
+            self.write_to_replica(client, before);
+        }
+        if client.out.is_empty() {
+            self.recycle_out(client);
+            if client.conn.wants_write() {
+                // Taken by the TLS session, not by the socket yet.
+                client.flags.insert(ClientFlags::WRITE_BLOCKED);
+            } else if client.has(ClientFlags::CLOSE_AFTER_REPLY) {
+                self.close_soon(client);
+            }
+        } else {
+            self.check_output_limit(client);
+        }
+    }
+
+    /// Behind its replies a replica gets its snapshot and the stream. `before`: its `net_out` before this turn's writing.
+    fn write_to_replica(&mut self, client: &mut Client, before: u64) {
+        let mut pieces = 0;
+        while client.out.is_empty() && self.next_piece(client) {
+            self.write_replies(client);
+            pieces += 1;
+            if pieces == PIECES_PER_TURN && client.out.is_empty() {
+                // The socket takes more, but others wait: it goes on in the next turn.
+                self.queue_write(client);
+                self.master.more = true;
+                break;
+            }
+        }
+        self.master.net_out += client.net_out - before;
+        self.note_progress(client, client.net_out > before);
+        if client.out.is_empty() && !client.has(ClientFlags::CLOSE_ASAP) {
+            self.write_stream(client);
+        }
+    }
+
+    fn write_replies(&mut self, client: &mut Client) {
         while !client.out.is_empty() {
             let wanted = client.out.pending();
             let r = match client.out.single() {
@@ -100,17 +141,6 @@ impl Server {
                 }
             }
         }
-        if client.out.is_empty() {
-            self.recycle_out(client);
-            if client.conn.wants_write() {
-                // Taken by the TLS session, not by the socket yet.
-                client.flags.insert(ClientFlags::WRITE_BLOCKED);
-            } else if client.has(ClientFlags::CLOSE_AFTER_REPLY) {
-                self.close_soon(client);
-            }
-        } else {
-            self.check_output_limit(client);
-        }
     }
 
     /// An idle client keeps no output buffer: its room serves the next reply of anybody.
@@ -137,7 +167,8 @@ impl Server {
 
     /// Closes a client whose output buffer passed its hard limit, or its soft limit for too long.
     pub fn check_output_limit(&mut self, client: &mut Client) {
-        if deliver::over_limit(&self.config, self.clock.now_s(), client) {
+        let stream = self.stream_held(client);
+        if deliver::over_limit(&self.config, self.clock.now_s(), client, stream) {
             self.stats.output_buffer_limit_disconnections += 1;
             self.close_soon(client);
         }
@@ -174,6 +205,7 @@ impl Server {
         crate::server::monitor::stop(self, client);
         self.client_memory.forget(client);
         client.conn.say_goodbye();
+        self.forget_replica(client);
         let _ = self.poller.remove_conn(&mut client.conn);
     }
 }

@@ -26,12 +26,14 @@ const BGSAVE_RETRY_DELAY_S: i64 = 5;
 impl Server {
     pub(super) fn plan(&self) -> Plan {
         let used = self.used_memory();
-        Plan::of(
+        let mut plan = Plan::of(
             &self.config,
             self.clock.now_ms,
             used,
             &self.persist.functions,
-        )
+        );
+        plan.history = self.history_of_snapshot();
+        plan
     }
 
     fn rdb_path(&self) -> PathBuf {
@@ -124,7 +126,7 @@ impl Server {
     fn be_the_child(&mut self, kind: ChildKind, plan: &Plan, writer: PipeWriter) -> ! {
         fork::child_signals();
         // A child that lives on must not keep a new server from listening.
-        for listener in &self.listeners {
+        for listener in self.listeners.iter().chain(self.metrics.listeners()) {
             fork::close_inherited(listener_fd(listener));
         }
         host::bind(&self.config.bgsave_cpulist, "the saving child");
@@ -133,12 +135,14 @@ impl Server {
         if self.config.set_proc_title {
             let title = match kind {
                 ChildKind::Rdb => "redis-rdb-bgsave",
+                ChildKind::Replicas => "redis-rdb-to-slaves",
                 ChildKind::Aof => "redis-aof-rewrite",
             };
             process::set_title(&host::title(&self.config, "", title));
         }
         match kind {
             ChildKind::Rdb => child::save_and_exit(&self.ks, plan, &self.rdb_path(), writer),
+            ChildKind::Replicas => self.be_the_sync_child(plan, writer),
             ChildKind::Aof => self.be_the_aof_child(plan, writer),
         }
     }
@@ -156,7 +160,7 @@ impl Server {
             .persist
             .child
             .as_ref()
-            .filter(|c| c.kind == ChildKind::Rdb)
+            .filter(|c| matches!(c.kind, ChildKind::Rdb | ChildKind::Replicas))
         {
             fork::stop(child.pid);
         }
@@ -190,6 +194,7 @@ impl Server {
         if self.state.contains(ServerState::LOADING) {
             return;
         }
+        self.resume_aof();
         if self.persist.child.is_none() {
             self.start_due_rewrite();
         }
@@ -262,6 +267,10 @@ impl Server {
             return self.aof_child_ended(&child, end);
         }
         self.persist.last_bgsave_time_s = self.clock.now_s() - child.started_s;
+        if child.kind == ChildKind::Replicas {
+            return self.sync_child_ended(end);
+        }
+        let good = end == Ended::Code(0);
         match end {
             Ended::Code(0) => {
                 log::info!("Background saving terminated with success");
@@ -281,6 +290,7 @@ impl Server {
             }
         }
         self.update_disk_error();
+        self.snapshot_file_ended(good);
     }
 
     /// Pages are no longer shared with a child, and its pipe is not watched any more.

@@ -162,6 +162,7 @@ fn start(
         return Err(StartError::Logged);
     }
     server.listen()?;
+    server.listen_for_metrics()?;
     log::info!("Server initialized");
     server.stats.startup_memory = server.used_memory();
     if server.config.jemalloc_bg_thread {
@@ -174,6 +175,7 @@ fn start(
         return Ok(server);
     }
     server.start_as_replica();
+    server.start_as_master();
     for kind in server.listener_kinds() {
         log::info!("Ready to accept connections {kind}");
     }
@@ -277,6 +279,7 @@ impl Server {
             blocking: Default::default(),
             pause: Default::default(),
             propagation: Default::default(),
+            master: master::Master::default(),
             repl: Replication::new(clock.now_s()),
             stats: stats::ServerStats::default(),
             errors: stats::ErrorStats::default(),
@@ -289,6 +292,8 @@ impl Server {
             expiry: expiry::Expiry::default(),
             eviction: eviction::Eviction::default(),
             cron_loops: 0,
+            metrics: Default::default(),
+            stages: Default::default(),
             reports: Default::default(),
             host: Host::default(),
             debug: DebugSwitches::default(),

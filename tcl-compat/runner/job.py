@@ -88,9 +88,18 @@ def is_redstart(binary):
 
 def as_release(path, binary, version):
     """Makes `path` start the binary as the release that the suite belongs to: an older suite expects the older names of
-    encodings, which is what a user of that release sets redis-compat-version for."""
+    encodings, which is what a user of that release sets redis-compat-version for. The directive stands before the other
+    options, behind the configuration file: a test may end its command line with an option that lacks its value."""
     path.unlink()
-    path.write_text(f'#!/bin/bash\nexec -a "$0" {shlex.quote(str(binary))} "$@" --redis-compat-version {version}\n')
+    start = f'exec -a "$0" {shlex.quote(str(binary))}'
+    path.write_text(f"""#!/bin/bash
+case "${{1-}}" in
+-v | --version | -h | --help | --test-memory | --check-system) {start} "$@" ;;
+"" | -?*) {start} --redis-compat-version {version} "$@" ;;
+*) file=$1; shift; {start} "$file" --redis-compat-version {version} "$@" ;;
+esac
+"""
+    )
     path.chmod(0o755)
 
 

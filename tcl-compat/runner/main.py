@@ -44,7 +44,7 @@ def arguments():
     parser.add_argument("--accurate", action="store_true", help="longer fuzz loops")
     parser.add_argument("--keep", action="store_true", help="keep the staged folders")
     parser.add_argument("--save-expected", metavar="REASON", help="rewrite the expected list of the files run; new lines get this reason")
-    parser.add_argument("--update-readme", action="store_true", help="put the table into README.md between its markers")
+    parser.add_argument("--update-readme", action="store_true", help="put the rows of the files run into the table of README.md")
     parser.add_argument("--baseline", action="store_true", help="the binary is the real server: record what it does, judge nothing")
     return parser.parse_args()
 
@@ -166,7 +166,7 @@ class Run:
             shutil.rmtree(self.root, ignore_errors=True)
 
 
-def summary(run, names, options, version):
+def summary(run, names, order, options, version):
     """Result folder, README, expected list, the closing line; the exit status."""
     rows = [(name, run.found[name][1]) for name in names if name in run.found]
     partial = bool(options.only or options.tags)
@@ -180,7 +180,7 @@ def summary(run, names, options, version):
         results.write_baseline(path, [run.found[name][0] for name, _ in rows], results.read_baseline(path))
     if options.save_expected and not partial:
         save_expected(run, rows, options.save_expected, version)
-    if options.update_readme and not results.replace_table(PROJECT / "README.md", table):
+    if options.update_readme and not partial and not update_readme(rows, order, version):
         print("tcl-compat: README.md has no <!-- tcl-compat:begin --> / <!-- tcl-compat:end --> markers", flush=True)
     unexpected = sum(len(verdict.unexpected) for _, verdict in rows)
     stale = 0 if partial else sum(len(verdict.stale) for _, verdict in rows)
@@ -193,6 +193,13 @@ def summary(run, names, options, version):
     if options.baseline or options.save_expected:
         return 1 if absent else 0
     return 1 if unexpected or stale or absent else 0
+
+
+def update_readme(rows, order, version):
+    """Writes the rows into README's table; what was not run now keeps its row."""
+    readme = PROJECT / "README.md"
+    merged = results.merged_rows(results.table_rows(readme), rows, order)
+    return results.replace_table(readme, results.markdown(merged, version, datetime.date.today().isoformat()))
 
 
 def save_expected(run, rows, reason, version):
@@ -216,7 +223,8 @@ def main():
         interpreter = suite.tclsh(options.tls)
         tree = suite.find(HERE / "work", options.suite_version)
         version = suite.version_of(tree)
-        names = chosen(suite.files(tree, interpreter), options)
+        order = suite.files(tree, interpreter)
+        names = chosen(order, options)
         if options.list:
             print("\n".join(names))
             return 0
@@ -242,7 +250,7 @@ def main():
         run.all(names)
     finally:
         run.close()
-    status = summary(run, names, options, version)
+    status = summary(run, names, order, options, version)
     return 130 if run.stop.is_set() else status
 
 

@@ -251,12 +251,36 @@ def markdown(rows, version, date):
     return "\n".join(lines) + "\n"
 
 
+BEGIN, END = "<!-- tcl-compat:begin -->", "<!-- tcl-compat:end -->"
+
+
+def table_rows(readme):
+    """The rows that README.md has between its markers: [(file, Verdict with the numbers)]."""
+    text = readme.read_text() if readme.exists() else ""
+    if BEGIN not in text or END not in text:
+        return []
+    rows = []
+    for line in text.split(BEGIN, 1)[1].split(END, 1)[0].splitlines():
+        cells = [cell.strip() for cell in line.strip("| ").split("|")]
+        if len(cells) >= 3 and cells[1].isdigit():
+            verdict = Verdict()
+            verdict.passed, verdict.failed = int(cells[1]), int(cells[2]) - int(cells[1])
+            verdict.skipped = int(cells[3] or 0) if len(cells) > 3 else 0
+            rows.append((cells[0], verdict))
+    return rows
+
+
+def merged_rows(old, new, order):
+    """Rows of an earlier table for the files not run now, in the suite's order; files the suite does not have go."""
+    rows = dict(old) | dict(new)
+    return [(name, rows[name]) for name in order if name in rows]
+
+
 def replace_table(readme, table):
     """Puts the table between the markers of README.md; says whether the markers were there."""
-    begin, end = "<!-- tcl-compat:begin -->", "<!-- tcl-compat:end -->"
     text = readme.read_text() if readme.exists() else ""
-    if begin not in text or end not in text:
+    if BEGIN not in text or END not in text:
         return False
-    head, tail = text.split(begin)[0], text.split(end, 1)[1]
-    readme.write_text(f"{head}{begin}\n{table}{end}{tail}")
+    head, tail = text.split(BEGIN)[0], text.split(END, 1)[1]
+    readme.write_text(f"{head}{BEGIN}\n{table}{END}{tail}")
     return True

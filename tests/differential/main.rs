@@ -5,6 +5,7 @@
 //! `DIFF_SEED`, `DIFF_ROUNDS` (scripts per protocol), `DIFF_FAMILIES`, `DIFF_SHOW` (differences until it gives up) and `DIFF_SCRIPT`
 //! (replay a file) steer it; `REDSTART_IT_BIN` and `REFERENCE_SERVER` choose the servers.
 
+mod aside;
 mod compare;
 mod families;
 mod grammar;
@@ -83,7 +84,8 @@ fn random_script(generator: &mut Gen, all: &[grammar::Family]) -> Script {
     // MULTI would hide what the other families' random answers need: transactions stay among themselves.
     let first = generator.dice.below(all.len());
     let second = generator.dice.below(all.len());
-    let second = if all[first].name == "transactions" || all[second].name == "transactions" {
+    let alone = |i: usize| matches!(all[i].name, "transactions" | "waiting" | "messages");
+    let second = if alone(first) || alone(second) {
         first
     } else {
         second

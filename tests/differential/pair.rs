@@ -1,5 +1,6 @@
 //! Two servers side by side: the one under test and the reference. Runs scripts on both, compares, and shrinks what differs.
 
+use crate::aside::{self, Aside};
 use crate::compare::{self, Asked};
 use crate::harness::{Conn, Reply, Server, wire};
 use crate::known;
@@ -28,6 +29,8 @@ pub struct Pair {
     servers: [Server; 2],
     work: [Conn; 2],
     look: [Conn; 2],
+    /// The second connection, for steps that begin with `@`.
+    aside: Aside,
     resp3: bool,
     /// The reference's version, as (major, minor); and whether the two are the same build.
     pub reference_version: (u32, u32),
@@ -64,10 +67,12 @@ impl Pair {
             [connect(&servers[0], resp3), connect(&servers[1], resp3)],
             [servers[0].conn(), servers[1].conn()],
         );
+        let aside = Aside::new([connect(&servers[0], resp3), connect(&servers[1], resp3)]);
         Pair {
             servers,
             work,
             look,
+            aside,
             resp3,
             reference_version: version,
             same,
@@ -78,6 +83,7 @@ impl Pair {
 
     /// Empties both and opens new connections, so that nothing of an earlier script is left (MULTI, WATCH, SELECT).
     pub fn reset(&mut self) {
+        self.aside = Aside::new([0, 1].map(|i| connect(&self.servers[i], self.resp3)));
         for i in 0..2 {
             self.work[i] = connect(&self.servers[i], self.resp3);
             self.look[i] = self.servers[i].conn();
@@ -98,7 +104,14 @@ impl Pair {
         self.reset();
         (self.diverged, self.shuffled) = (false, false);
         for (step, args) in script.iter().enumerate() {
-            if let Some(difference) = self.step(step, args) {
+            let differs = match args.split_first() {
+                Some((word, args)) if word == aside::WORD => {
+                    let sent = self.aside.send(args);
+                    sent.err().map(|e| self.broken_aside(step, args, &e))
+                }
+                _ => self.step(step, args),
+            };
+            if let Some(difference) = differs.or_else(|| self.told(step, args)) {
                 return Some(difference);
             }
             if self.diverged {
@@ -142,6 +155,44 @@ impl Pair {
             theirs: format!("{theirs:?}"),
             fatal: false,
         })
+    }
+
+    /// What the second connection was told by a step.
+    fn told(&mut self, step: usize, args: &[Vec<u8>]) -> Option<Difference> {
+        let [ours, theirs] = match self.aside.listen(&mut self.look) {
+            Ok(said) => said?,
+            Err(e) => return Some(self.broken_aside(step, args, &e)),
+        };
+        let asked = Asked::new(args);
+        let same = ours.len() == theirs.len()
+            && ours.iter().zip(&theirs).all(|(a, b)| {
+                a == b
+                    || known::alike(a, b)
+                    || !self.same && known::told(a, b, self.reference_version)
+            });
+        (!same).then(|| Difference {
+            step,
+            what: format!("the second connection after {}", show(asked.args)),
+            ours: format!("{ours:?}"),
+            theirs: format!("{theirs:?}"),
+            fatal: false,
+        })
+    }
+
+    fn broken_aside(&self, step: usize, args: &[Vec<u8>], error: &std::io::Error) -> Difference {
+        let tails = [0, 1].map(|i| {
+            let log = self.servers[i].log();
+            let tail: Vec<&str> = log.lines().rev().take(6).collect();
+            format!("{error}; log, newest first:\n{}", tail.join("\n"))
+        });
+        let [ours, theirs] = tails;
+        Difference {
+            step,
+            what: format!("the second connection broke after {}", show(args)),
+            ours,
+            theirs,
+            fatal: true,
+        }
     }
 
     /// Whether the version explains the difference; then one of the two may have done something and the other not.

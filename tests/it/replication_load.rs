@@ -70,7 +70,7 @@ impl Dice {
             28 => vec!["SMOVE", &set, "set0", &v],
             29 => vec!["SUNIONSTORE", "set-all", &set, "set1", "set2"],
             30 | 31 => vec!["ZADD", &z, &n, &v, "3.5", &w],
-            32 => vec!["ZINCRBY", &z, "1.1", &v],
+            32 => vec!["ZINCRBY", &z, "1.25", &v],
             33 => vec!["ZPOPMIN", &z],
             34 => vec!["ZUNIONSTORE", "zset-all", "2", &z, "zset1"],
             35 => vec!["ZREMRANGEBYRANK", &z, "0", "1"],

@@ -60,6 +60,7 @@ pub fn line(server: &Server, client: &Client) -> String {
             now_s: server.clock.now_s(),
             command,
             tracking: server.tracking.options(client.handle),
+            stream_held: server.stream_held(client),
         },
     );
     text.push('\n');

@@ -57,6 +57,12 @@ pub(super) fn replybuffer(ctx: &mut Ctx<'_>) -> Outcome {
     Err(unknown(ctx))
 }
 
+/// Puts a command into the replication stream that was never run here: what a replica does with a wrong one can be tested then.
+pub(super) fn replicate(ctx: &mut Ctx<'_>) -> Outcome {
+    ctx.server.repl.feed(None, ctx.args.from(2));
+    done(ctx)
+}
+
 pub(super) fn log(ctx: &mut Ctx<'_>) -> Outcome {
     log::warn!("DEBUG LOG: {}", String::from_utf8_lossy(ctx.arg(2)));
     done(ctx)

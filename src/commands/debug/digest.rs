@@ -5,6 +5,7 @@
 //! Of a stream its entries count (`ms.seq`, then names and values), not its groups.
 
 use super::data::{payload, type_number};
+use crate::ds::dtoa::{F64_TEXT_MAX, write_f64};
 use crate::ds::listpack::{Entry as PackEntry, Listpack};
 use crate::ds::stream::StreamId;
 use crate::exec::{Ctx, Flow, Outcome};
@@ -171,30 +172,9 @@ fn add_field(d: &mut Digest, field: &[u8], value: &[u8], expires: bool) {
 fn add_member(d: &mut Digest, member: &[u8], score: f64) {
     let mut one = Digest::default();
     one.mix(member);
-    one.mix(&seventeen_digits(score));
+    // As replies show it: 8.2.3's way. 7.0 mixed 17 digits in.
+    one.mix(write_f64(score, &mut [0; F64_TEXT_MAX]));
     d.toss(&one.0);
-}
-
-/// A score with 17 significant digits, as C prints it by `%.17g`.
-fn seventeen_digits(score: f64) -> Vec<u8> {
-    if !score.is_finite() {
-        return if score > 0.0 { "inf" } else { "-inf" }.into();
-    }
-    let scientific = format!("{score:.16e}");
-    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    let trim = |text: String| match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.').to_string(),
-        false => text,
-    };
-    // %g: plain digits for small exponents, else digits and an exponent of at least two digits.
-    let text = if (-4..17).contains(&exponent) {
-        trim(format!("{score:.*}", (16 - exponent) as usize))
-    } else {
-        let sign = if exponent < 0 { '-' } else { '+' };
-        format!("{}e{sign}{:02}", trim(digits.to_string()), exponent.abs())
-    };
-    text.into_bytes()
 }
 
 #[cfg(test)]
@@ -203,16 +183,15 @@ mod tests {
     use crate::keyspace::entry::NewStr;
 
     #[test]
-    fn scores_as_c_prints_them() {
-        let show = |v: f64| String::from_utf8(seventeen_digits(v)).unwrap();
-        assert_eq!(show(1.0), "1");
-        assert_eq!(show(-2.5), "-2.5");
-        assert_eq!(show(0.1), "0.10000000000000001");
-        assert_eq!(show(1e17), "1e+17");
-        assert_eq!(show(123456789012345680.0), "1.2345678901234568e+17");
-        assert_eq!(show(0.00001), "1.0000000000000001e-05");
-        assert_eq!(show(f64::NEG_INFINITY), "-inf");
-        assert_eq!(show(0.0), "0");
+    fn scores_as_8_2_3_digests_them() {
+        let of = |score| {
+            let mut d = Digest::default();
+            d.mix(&type_number(crate::keyspace::Type::ZSet).to_be_bytes());
+            add_member(&mut d, b"a", score);
+            d.hex()
+        };
+        assert_eq!(of(1.1), "3d6fce76db7798c8d7a3744ccd18a3028dc78273");
+        assert_eq!(of(1e30), "955b2044fce11db7a611cff9a7013c95832e07dc");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What a key holds: TYPE and OBJECT.
 
 use crate::config::Config;
+use crate::ds::table::Item;
 use crate::exec::command::{Command, KeySpec, acl, flags};
 use crate::exec::{Ctx, Flow, Outcome};
 use crate::keyspace::{Encoding, Entry, Type, lru};
@@ -201,6 +202,9 @@ fn object_refcount(ctx: &mut Ctx<'_>) -> Outcome {
 /// quicklist of one node, and a small set of texts a hash table.
 pub fn reported_encoding(e: &Entry, config: &Config) -> &'static str {
     let name = e.encoding().name();
+    if e.encoding() == Encoding::Embstr && !config.compat_before(8, 0) && !embedded(e) {
+        return Encoding::Raw.name();
+    }
     if e.encoding() != Encoding::Listpack || !config.compat_before(7, 2) {
         return name;
     }
@@ -209,4 +213,12 @@ pub fn reported_encoding(e: &Entry, config: &Config) -> &'static str {
         Type::Set => "hashtable",
         _ => name,
     }
+}
+
+/// Whether 8.2 would keep a short string in one block with its key: it does as long as both fit into a cache line.
+fn embedded(e: &Entry) -> bool {
+    let room = if e.expire().is_some() { 33 } else { 41 };
+    let mut digits = itoa::Buffer::new();
+    let len = e.str().map_or(0, |s| s.bytes(&mut digits).len());
+    e.key().len() + len <= room
 }

@@ -33,13 +33,13 @@ pub(super) fn memory(l: &mut Lines, a: &Around<'_>) {
     l.put("maxmemory_policy", s.config.maxmemory_policy.name());
     fragmentation(l, &m);
     l.put("mem_not_counted_for_evict", s.memory_not_counted());
-    l.put("mem_replication_backlog", 0);
-    l.put("mem_total_replication_buffers", 0);
+    l.put("mem_replication_backlog", m.backlog);
+    l.put("mem_total_replication_buffers", m.stream);
     l.put("mem_replica_full_sync_buffer", 0);
     l.put("mem_clients_slaves", m.replicas);
     l.put("mem_clients_normal", m.clients);
     l.put("mem_cluster_links", 0);
-    l.put("mem_aof_buffer", 0);
+    l.put("mem_aof_buffer", m.aof_buffer);
     l.put("mem_allocator", alloc::version());
     l.put("mem_overhead_db_hashtable_rehashing", 0);
     l.put("active_defrag_running", 0);

@@ -1,27 +1,66 @@
 //! The Replication section.
 
 use super::{Around, Lines};
+use crate::ds::history::History;
 use crate::server::Server;
+use crate::server::master::ip_of;
 
 pub(super) fn replication(l: &mut Lines, a: &Around<'_>) {
     let s = a.server;
+    l.put("role", if s.is_replica() { "slave" } else { "master" });
     if s.is_replica() {
-        l.put("role", "slave");
         link(l, a);
-    } else {
-        l.put("role", "master");
     }
-    let r = &s.repl;
-    l.put("connected_slaves", 0);
-    l.put("master_failover_state", "no-failover");
-    l.put("master_replid", r.id);
-    l.put("master_replid2", r.id2);
-    l.put("master_repl_offset", r.offset);
-    l.put("second_repl_offset", r.second_offset);
-    l.put("repl_backlog_active", 0);
+    l.put("connected_slaves", s.repl.replicas.len());
+    if s.config.min_replicas_to_write > 0 && s.config.min_replicas_max_lag > 0 {
+        l.put("min_slaves_good_slaves", s.master.good);
+    }
+    replicas(l, a);
+    l.put("master_failover_state", s.master.failover.stage.name());
+    let repl = &s.repl;
+    l.put("master_replid", repl.id);
+    l.put("master_replid2", repl.id2);
+    l.put("master_repl_offset", repl.offset);
+    l.put("second_repl_offset", repl.second_offset);
+    let kept = repl.backlog.as_ref();
+    l.put("repl_backlog_active", u8::from(kept.is_some()));
     l.put("repl_backlog_size", s.config.repl_backlog_size);
-    l.put("repl_backlog_first_byte_offset", 0);
-    l.put("repl_backlog_histlen", 0);
+    l.put(
+        "repl_backlog_first_byte_offset",
+        kept.map_or(0, History::first),
+    );
+    l.put("repl_backlog_histlen", kept.map_or(0, History::len));
+}
+
+fn replicas(l: &mut Lines, a: &Around<'_>) {
+    let s = a.server;
+    let mut n = 0;
+    for h in &s.repl.replicas {
+        // The asking client may be one itself: it is out of the table.
+        let own = a.client.filter(|c| c.handle == *h);
+        let Some(client) = s.clients.get(*h).or(own) else {
+            continue;
+        };
+        let Some((r, state)) = client
+            .replica
+            .as_ref()
+            .and_then(|r| Some((r, r.stage.name()?)))
+        else {
+            continue;
+        };
+        let lag = if state == "online" {
+            s.clock.now_s() - r.ack_s
+        } else {
+            0
+        };
+        l.raw(format_args!(
+            "slave{n}:ip={},port={},state={state},offset={},lag={lag}",
+            ip_of(client),
+            r.port,
+            r.ack_offset
+        ));
+        n += 1;
+    }
 }
 
 /// A replica's link to its master.

@@ -43,6 +43,10 @@ pub(super) fn server(l: &mut Lines, a: &Around<'_>) {
     let file = s.config_file.as_deref().map(|f| f.display().to_string());
     l.put("config_file", file.unwrap_or_default());
     l.put("io_threads_active", 0);
+    if let Some(until_ms) = s.shutdown.waits_until_ms() {
+        let left_ms = (until_ms - s.clock.now_ms).max(0);
+        l.put("shutdown_in_milliseconds", left_ms);
+    }
     listeners(l, a);
     l.put("server_name", "redstart");
     l.put("redstart_version", env!("CARGO_PKG_VERSION"));

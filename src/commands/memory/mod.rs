@@ -154,12 +154,12 @@ fn holders(p: &mut Pairs<'_>, m: &MemoryReport) {
     p.int("peak.allocated", m.peak);
     p.int("total.allocated", m.used);
     p.int("startup.allocated", m.startup);
-    p.int("replication.backlog", 0);
+    p.int("replication.backlog", m.backlog);
     p.int("replica.fullsync.buffer", 0);
     p.int("clients.slaves", m.replicas);
     p.int("clients.normal", m.clients);
     p.int("cluster.links", 0);
-    p.int("aof.buffer", 0);
+    p.int("aof.buffer", m.aof_buffer);
     p.int("lua.caches", 0);
     p.int("functions.caches", 0);
     p.int("script.VMs", 0);

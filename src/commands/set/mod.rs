@@ -304,16 +304,17 @@ pub static SSCAN: Command = Command {
 
 fn sscan(ctx: &mut Ctx<'_>) -> Outcome {
     let key = ctx.key(1);
-    if !ctx.db().exists(key) {
+    scan::cursor(ctx.arg(2))?;
+    if ctx.db().read_value::<Set>(key)?.is_none() {
         scan::missing(ctx, 2)?;
         return Ok(Flow::Done);
     }
     let o = ScanOptions::parse(ctx, 2, ScanOf::Members)?;
     let (mut db, mut reply, _) = ctx.parts();
-    let Some(set) = db.read_value::<Set>(key)? else {
-        reply.array(2);
-        reply.bulk(b"0");
-        reply.array(0);
+    let Some(entry) = db.peek(key) else {
+        return Ok(Flow::Done);
+    };
+    let Some(set) = entry.value::<Set>() else {
         return Ok(Flow::Done);
     };
     reply.array(2);

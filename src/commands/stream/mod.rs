@@ -102,13 +102,18 @@ fn policy_word(word: &[u8]) -> Option<RefPolicy> {
     Some(found.1)
 }
 
+/// What upstream quotes of a name in an error: the bytes before the first NUL.
+fn before_nul(name: &[u8]) -> &[u8] {
+    memchr::memchr(0, name).map_or(name, |end| &name[..end])
+}
+
 /// The error for a group that is not there, or whose key is not.
 fn no_group(key: &[u8], group: &[u8]) -> Error {
     let parts: [&[u8]; 5] = [
         b"NOGROUP No such key '",
-        key,
+        before_nul(key),
         b"' or consumer group '",
-        group,
+        before_nul(group),
         b"'",
     ];
     Error::Bytes(parts.concat())
@@ -118,9 +123,9 @@ fn no_group(key: &[u8], group: &[u8]) -> Error {
 fn no_such_group(key: &[u8], group: &[u8]) -> Error {
     let parts: [&[u8]; 5] = [
         b"NOGROUP No such consumer group '",
-        group,
+        before_nul(group),
         b"' for key name '",
-        key,
+        before_nul(key),
         b"'",
     ];
     Error::Bytes(parts.concat())

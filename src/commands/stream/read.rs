@@ -197,9 +197,9 @@ fn before_last(log: &Log) -> StreamId {
 fn no_group_to_read(key: &[u8], group: &[u8]) -> Error {
     let parts: [&[u8]; 5] = [
         b"NOGROUP No such key '",
-        key,
+        super::before_nul(key),
         b"' or consumer group '",
-        group,
+        super::before_nul(group),
         b"' in XREADGROUP with GROUP option",
     ];
     Error::Bytes(parts.concat())

@@ -143,7 +143,7 @@ pub static INCRBYFLOAT: Command = Command {
 
 fn incrbyfloat(ctx: &mut Ctx<'_>) -> Outcome {
     let key = ctx.key(1);
-    let by = LongDouble::parse(ctx.arg(2)).ok_or(Error::NotFloat)?;
+    let amount = ctx.arg(2);
     let (mut db, mut reply, _) = ctx.parts();
     let (old, expire) = match db.write_str(key)? {
         Some(e) => {
@@ -153,6 +153,8 @@ fn incrbyfloat(ctx: &mut Ctx<'_>) -> Outcome {
         }
         None => (LongDouble::parse(b"0").ok_or(Error::NotFloat)?, None),
     };
+    // A wrong type is told of first.
+    let by = LongDouble::parse(amount).ok_or(Error::NotFloat)?;
     let sum = old
         .checked_add(by)
         .ok_or(Error::new("ERR increment would produce NaN or Infinity"))?;

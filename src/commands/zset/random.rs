@@ -107,14 +107,16 @@ pub static ZSCAN: Command = Command {
 
 fn zscan(ctx: &mut Ctx<'_>) -> Outcome {
     let key = ctx.key(1);
-    if !ctx.db().exists(key) {
+    scan::cursor(ctx.arg(2))?;
+    if ctx.db().read_value::<ZSet>(key)?.is_none() {
         scan::missing(ctx, 2)?;
         return Ok(Flow::Done);
     }
     let o = ScanOptions::parse(ctx, 2, ScanOf::Members)?;
     let (mut db, mut reply, _) = ctx.parts();
     let (mark, mut n, mut next) = (reply.begin(), 0, 0);
-    if let Some(zset) = db.read_value::<ZSet>(key)? {
+    let entry = db.peek(key);
+    if let Some(zset) = entry.as_ref().and_then(|e| e.value::<ZSet>()) {
         next = zset.scan(o.cursor, o.count, &mut |member, score| {
             if o.wants(member.to_bytes(&mut [0; I64_TEXT_MAX])) {
                 reply_member(&mut reply, member);

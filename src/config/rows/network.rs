@@ -26,6 +26,7 @@ pub(super) const ROWS: &[Row] = &[
     )
     .immutable(),
     int("port", num!(port), 0, 65535).apply(Apply::Port),
+    int("metrics-port", num!(metrics_port), 0, 65535).immutable(),
     int("tcp-backlog", num!(tcp_backlog), 0, INT_MAX).immutable(),
     optional_text("unixsocket", at!(unixsocket)).immutable(),
     octal("unixsocketperm", num!(unixsocketperm), 0o777).immutable(),

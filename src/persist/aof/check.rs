@@ -541,3 +541,161 @@ fn annotated(line: &[u8]) -> Option<i64> {
     let text = line.strip_prefix(b"#TS:")?.trim_ascii();
     std::str::from_utf8(text).ok()?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    struct Files(tempfile::TempDir);
+
+    impl Files {
+        fn new() -> Self {
+            Files(tempfile::tempdir().unwrap())
+        }
+
+        fn put(&self, name: &str, bytes: &[u8]) {
+            fs::write(self.0.path().join(name), bytes).unwrap();
+        }
+
+        fn len(&self, name: &str) -> u64 {
+            fs::metadata(self.0.path().join(name)).unwrap().len()
+        }
+
+        /// Runs the tool; its exit code and what it printed, without the folder.
+        fn run(&self, name: &str, job: Job, answer: &str) -> (i32, String) {
+            let mut out = Vec::new();
+            let path = self.0.path().join(name);
+            let code = main(&path, job, 0, &mut answer.as_bytes(), &mut out);
+            let dir = format!("{}/", self.0.path().display());
+            (code, String::from_utf8(out).unwrap().replace(&dir, ""))
+        }
+
+        fn look(&self, bytes: &[u8]) -> (i32, Vec<String>) {
+            self.put("x.aof", bytes);
+            let (code, text) = self.run("x.aof", Job::Look, "");
+            (code, text.lines().map(str::to_owned).collect())
+        }
+    }
+
+    /// What the tool of 7.0.15 said of the same bytes.
+    #[test]
+    fn single_files_as_upstream_tells_them() {
+        let f = Files::new();
+        let start = "Start checking Old-Style AOF";
+        let bad = "AOF x.aof is not valid. Use the --fix option to try fixing it.";
+        let is = |bytes: &[u8], lines: &[&str]| {
+            let (code, got) = f.look(bytes);
+            assert_eq!(got, lines, "{}", bytes.escape_ascii());
+            assert_eq!(code, i32::from(lines.last() == Some(&bad)));
+        };
+        is(b"", &[start, "AOF x.aof is empty"]);
+        is(
+            b"#TS:12\r\n*1\r\n$4\r\nping\r\n#TS:x\r\n",
+            &[
+                start,
+                "AOF analyzed: filename=x.aof, size=29, ok_up_to=29, ok_up_to_line=4, diff=0",
+                "AOF x.aof is valid",
+            ],
+        );
+        let set = b"*3\r\n$3\r\nset\r\n$1\r\nk\r\n$1\r\nv\r\n".as_slice();
+        is(
+            &[set, b"!!!\r\n"].concat(),
+            &[
+                start,
+                "AOF x.aof format error",
+                "AOF analyzed: filename=x.aof, size=32, ok_up_to=27, ok_up_to_line=8, diff=5",
+                bad,
+            ],
+        );
+        is(
+            b"*3\r\n$3\r\nset\r\n$1\r\nk\r\n$1\r\nvv\r\n",
+            &[
+                start,
+                "0x              18: Expected \\r\\n, got: 760d",
+                "AOF analyzed: filename=x.aof, size=28, ok_up_to=0, ok_up_to_line=7, diff=28",
+                bad,
+            ],
+        );
+        is(
+            b"*1\r\n$4\r\nexec\r\n",
+            &[
+                start,
+                "0x               8: Unexpected EXEC in AOF x.aof",
+                "AOF analyzed: filename=x.aof, size=14, ok_up_to=0, ok_up_to_line=4, diff=14",
+                bad,
+            ],
+        );
+        is(
+            b"*1\r\n$5\r\nmulti\r\n*1\r\n$4\r\nping\r\n",
+            &[
+                start,
+                "0x              17: Reached EOF before reading EXEC for MULTI",
+                "AOF analyzed: filename=x.aof, size=29, ok_up_to=0, ok_up_to_line=7, diff=29",
+                bad,
+            ],
+        );
+        is(
+            b"*1\r\n$-1\r\n",
+            &[
+                start,
+                "0x               4: Expected to read string of -1 bytes, which is not in the suitable range",
+                "AOF analyzed: filename=x.aof, size=9, ok_up_to=0, ok_up_to_line=3, diff=9",
+                bad,
+            ],
+        );
+    }
+
+    const TWO: &[u8] = b"#TS:12\r\n*1\r\n$4\r\nping\r\n#TS:15\r\n*1\r\n$4\r\nping\r\n";
+
+    #[test]
+    fn cutting_by_time_and_fixing() {
+        let f = Files::new();
+        for (at, code, len) in [(11, 1, 44), (12, 0, 22), (13, 0, 22), (15, 0, 44)] {
+            f.put("t.aof", TWO);
+            let (got, text) = f.run("t.aof", Job::CutAt(at), "");
+            assert_eq!((got, f.len("t.aof")), (code, len), "{at}: {text}");
+            assert_eq!(text.contains("has nothing before"), code == 1);
+        }
+        f.put("t.aof", &TWO[..40]);
+        let (code, text) = f.run("t.aof", Job::Fix, "n\n");
+        assert!(code == 1 && text.ends_with("Aborting...\n") && f.len("t.aof") == 40);
+        let (code, text) = f.run("t.aof", Job::Fix, "y\n");
+        assert_eq!((code, f.len("t.aof")), (0, 30));
+        assert!(
+            text.ends_with("Successfully truncated AOF t.aof\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn many_files_are_one_and_only_the_last_is_cut() {
+        let f = Files::new();
+        f.put("b", TWO);
+        f.put("i1", TWO);
+        f.put("i2", &TWO[..40]);
+        let manifest = "file b seq 1 type b\nfile i1 seq 1 type i\nfile i2 seq 2 type i\n";
+        f.put("m", manifest.as_bytes());
+        let (code, text) = f.run("m", Job::Look, "");
+        assert_eq!(code, 1, "{text}");
+        assert!(text.contains("INCR AOF i1 is valid"), "{text}");
+        let (code, text) = f.run("m", Job::CutAt(12), "");
+        assert!(code == 1 && text.contains("is not the last file"), "{text}");
+        let (code, text) = f.run("m", Job::Fix, "y\n");
+        assert_eq!(code, 0, "{text}");
+        assert!(text.ends_with("All AOF files and manifest are valid\n"));
+        f.put("i1", &TWO[..40]);
+        let (code, text) = f.run("m", Job::Fix, "y\n");
+        assert!(
+            code == 1 && text.contains("Failed to truncate AOF i1"),
+            "{text}"
+        );
+        assert_eq!(f.len("i1"), 40);
+        f.put("m", b"file b seq 1 type x\n");
+        let (code, text) = f.run("m", Job::Look, "");
+        assert!(
+            code == 1 && text.contains("Unknown AOF file type"),
+            "{text}"
+        );
+    }
+}

@@ -112,7 +112,7 @@ impl Aof {
     pub fn open_at_start(&mut self) -> io::Result<()> {
         self.storage.make_dir(&self.dir)?;
         let Some(name) = self.manifest.incr.last().map(|f| f.name.clone()) else {
-            return self.open_next_incr("on server start");
+            return self.open_next_incr("on server start", false);
         };
         log::info!("Opening AOF incr file {name} on server start");
         let file = self.storage.open_end(&self.path_of(&name))?;
@@ -122,8 +122,12 @@ impl Aof {
         Ok(())
     }
 
-    /// Begins a new incremental file; the one before is synced in the background. `why` is for the log.
-    pub fn open_next_incr(&mut self, why: &str) -> io::Result<()> {
+    /// Begins a new incremental file; the one before is synced in the background, or before the new one is named (`sync_first`):
+    /// a loss of power must not leave a torn file in front of a whole one, unless nothing was promised. `why` is for the log.
+    pub fn open_next_incr(&mut self, why: &str, sync_first: bool) -> io::Result<()> {
+        if sync_first {
+            self.log.sync_now()?;
+        }
         let mut new = self.manifest.clone();
         let name = new.next_incr(&self.filename);
         log::info!("Creating AOF incr file {name} {why}");
@@ -195,7 +199,7 @@ impl Aof {
         let path = self.path_of(&name);
         self.log.close();
         log::info!("Removing the temp incr aof file {name} in the background");
-        self.syncer.remove(self.storage.clone(), path);
+        self.syncer.remove(&*self.storage, &path);
     }
 
     /// Removes what rewrites replaced, unless `keep` (`aof-disable-auto-gc`).
@@ -209,7 +213,7 @@ impl Aof {
         for file in history {
             log::info!("Removing the history file {} in the background", file.name);
             let path = self.path_of(&file.name);
-            self.syncer.remove(self.storage.clone(), path);
+            self.syncer.remove(&*self.storage, &path);
         }
         Ok(())
     }

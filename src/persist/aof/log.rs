@@ -79,6 +79,8 @@ pub struct Log {
     pub delayed_fsync: u64,
     /// How long the last sync in this thread took, us.
     pub last_sync_us: u64,
+    /// How many there were.
+    pub syncs_here: u64,
 }
 
 impl Log {
@@ -232,6 +234,7 @@ impl Log {
                     ));
                 }
                 self.last_sync_us = start.elapsed().as_micros() as u64;
+                self.syncs_here += 1;
                 self.sync_ordered = self.written;
                 self.last_sync_ms = plan.now_ms;
                 syncer.set_durable(plan.repl_offset);

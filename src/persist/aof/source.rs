@@ -107,9 +107,12 @@ impl<R: Read> Source<R> {
         if let Some(e) = self.failed.take() {
             return Err(e);
         }
-        self.buf.drain(..self.pos);
-        self.base += self.pos as u64;
-        self.pos = 0;
+        if self.pos > READ_SIZE / 2 {
+            // Not each time: the rest is moved to the front.
+            self.buf.drain(..self.pos);
+            self.base += self.pos as u64;
+            self.pos = 0;
+        }
         self.ranges.clear();
         self.big.clear();
         self.pieces.clear();

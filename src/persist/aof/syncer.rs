@@ -8,7 +8,7 @@
 
 use crate::persist::storage::{Storage, StoredFile};
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -19,8 +19,8 @@ pub type Wake = Box<dyn Fn() + Send>;
 enum Job {
     /// Sync, and with the last handle close, a file; then everything up to this replication offset is durable.
     Sync(Arc<dyn StoredFile>, i64),
-    /// Remove a file.
-    Remove(Arc<dyn Storage>, PathBuf),
+    /// Drop what was unlinked: that frees its room on the disk.
+    Drop(Box<dyn Send>),
     /// Tell when everything before was done.
     Drain(Sender<()>),
 }
@@ -91,9 +91,13 @@ impl Syncer {
         self.hand_over(Job::Sync(file, repl_offset));
     }
 
-    /// Removes a file.
-    pub fn remove(&self, storage: Arc<dyn Storage>, path: PathBuf) {
-        self.hand_over(Job::Remove(storage, path));
+    /// Removes a file: its name at once (a new file may get the same one), its bytes in the background.
+    pub fn remove(&self, storage: &dyn Storage, path: &Path) {
+        match storage.unlink(path) {
+            Ok(rest) => self.hand_over(Job::Drop(rest)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => log::warn!("Removing {}: {e}", path.display()),
+        }
     }
 
     /// Waits until everything handed over is done.
@@ -159,13 +163,7 @@ fn run(job: Job, shared: &Shared) {
             }
             shared.syncing.fetch_sub(1, Ordering::SeqCst);
         }
-        Job::Remove(storage, path) => {
-            if let Err(e) = storage.remove(&path)
-                && e.kind() != io::ErrorKind::NotFound
-            {
-                log::warn!("Removing {}: {e}", path.display());
-            }
-        }
+        Job::Drop(rest) => drop(rest),
         // Nobody waits any more: fine.
         Job::Drain(done) => drop(done.send(())),
     }
@@ -176,7 +174,6 @@ mod tests {
     use super::*;
     use crate::persist::storage::append_all;
     use crate::persist::storage::sim::{Fault, SimDisk};
-    use std::path::Path;
 
     #[test]
     fn in_order_and_with_errors_told() {
@@ -191,7 +188,7 @@ mod tests {
         assert_eq!(syncer.error().unwrap().raw_os_error(), Some(libc::EIO));
         disk.set_fault(Fault::None);
         syncer.sync(file.clone(), 11);
-        syncer.remove(Arc::new(disk.clone()), "a".into());
+        syncer.remove(&disk, Path::new("a"));
         syncer.drain();
         assert_eq!(syncer.durable(), 11);
         assert!(syncer.error().is_none());

@@ -166,7 +166,9 @@ impl Bench {
     fn rewrite(&mut self, rdb: bool, fails: bool) -> io::Result<()> {
         self.flush(true)?;
         match self.aof.state {
-            AofState::On => self.aof.open_next_incr("in a test")?,
+            AofState::On => self
+                .aof
+                .open_next_incr("in a test", self.fsync != AppendFsync::No)?,
             _ => self.aof.open_temp_incr()?,
         }
         let temp = Path::new("temp-rewriteaof-bg-1.aof");
@@ -301,8 +303,12 @@ fn the_machine_stops_at_every_operation() {
                     assert_eq!(durable, bench.written, "{how}");
                 }
                 for loss in 0..4 {
-                    let after = disk.after_power_loss(loss * 100 + at);
-                    bench.check(load(&after), durable, &format!("{how}, power lost"));
+                    let loaded = load(&disk.after_power_loss(loss * 100 + at));
+                    // Without syncs the file before the last one may be torn; that is said, and nothing is loaded.
+                    let torn = loaded.as_ref().is_err_and(|e| e.contains("Unexpected end"));
+                    if !(torn && fsync == AppendFsync::No) {
+                        bench.check(loaded, durable, &format!("{how}, power lost"));
+                    }
                 }
             }
         }

@@ -126,7 +126,7 @@ fn int(bytes: &[u8], size: usize) -> Option<(Item<'_>, usize)> {
     ))
 }
 
-/// Converts a zipmap into field, value, ...; `None` if it is damaged.
+/// Converts a zipmap into field, value, ...; `None` if it is damaged, or empty (no server wrote such).
 pub fn zipmap_to_listpack(blob: &[u8]) -> Option<Listpack> {
     let count = *blob.first()?;
     let (mut at, mut fields) = (1, 0usize);
@@ -139,7 +139,7 @@ pub fn zipmap_to_listpack(blob: &[u8]) -> Option<Listpack> {
         fields += 1;
     }
     let count_ok = count >= BIG_LEN || usize::from(count) == fields;
-    (count_ok && at + 1 == blob.len()).then_some(out)
+    (count_ok && fields > 0 && at + 1 == blob.len()).then_some(out)
 }
 
 /// A field, or a value with its free space, at `*at`, which moves behind it.

@@ -179,6 +179,19 @@ fn id_of(bytes: [u8; 16]) -> Id {
     ((both >> 64) as u64, both as u64)
 }
 
+/// What upstream derives for files that do not say how many entries a group has read: nothing was ever deleted, as far as such
+/// a file tells, so the place of a group at either end, or at the first entry, says it.
+fn derived_entries_read(stream: &StreamValue, at: Id) -> Option<u64> {
+    if stream.length == 0 || at >= stream.last_id {
+        return Some(stream.entries_added);
+    }
+    match at.cmp(&stream.first_id) {
+        std::cmp::Ordering::Less => Some(0),
+        std::cmp::Ordering::Equal => Some(1),
+        std::cmp::Ordering::Greater => None,
+    }
+}
+
 fn read_group<R: Read>(
     source: &mut Source<R>,
     layout: StreamLayout,
@@ -191,8 +204,7 @@ fn read_group<R: Read>(
         ..Default::default()
     };
     group.entries_read = match layout {
-        // What upstream derives for files that do not say: everything, if the group stands at the end.
-        StreamLayout::V1 => (group.last_id >= stream.last_id).then_some(stream.entries_added),
+        StreamLayout::V1 => derived_entries_read(stream, group.last_id),
         _ => Some(source.number()?).filter(|&n| n <= i64::MAX as u64),
     };
     let count = source.number()?;

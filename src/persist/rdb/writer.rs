@@ -317,8 +317,13 @@ impl<W: Write> Encoder<W> {
     }
 
     /// Ends a file that cannot be seeked; gives the output back.
-    pub fn finish(mut self) -> io::Result<W> {
+    pub fn finish(self) -> io::Result<W> {
         debug_assert!(self.needed <= self.options.version);
+        self.finish_stream()
+    }
+
+    /// Likewise, for a reader that goes by what it meets and not by the version it was promised.
+    pub fn finish_stream(mut self) -> io::Result<W> {
         self.put_byte(op::EOF)?;
         self.flush()?;
         let crc = self.crc;

@@ -49,6 +49,9 @@ pub trait Storage: Send + Sync + Debug {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Removes a file's name at once, and gives back what frees its room when dropped: with big files that takes a while, and
+    /// another thread may do it.
+    fn unlink(&self, path: &Path) -> io::Result<Box<dyn Send>>;
     /// Length of a file, bytes.
     fn len_of(&self, path: &Path) -> io::Result<u64>;
     /// Makes a folder unless it is there.
@@ -117,6 +120,12 @@ impl Storage for Disk {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
+    }
+
+    fn unlink(&self, path: &Path) -> io::Result<Box<dyn Send>> {
+        let file = File::open(path)?;
+        fs::remove_file(path)?;
+        Ok(Box::new(file))
     }
 
     fn len_of(&self, path: &Path) -> io::Result<u64> {

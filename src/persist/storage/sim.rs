@@ -299,6 +299,11 @@ impl Storage for SimDisk {
         Ok(())
     }
 
+    fn unlink(&self, path: &Path) -> io::Result<Box<dyn Send>> {
+        self.remove(path)?;
+        Ok(Box::new(()))
+    }
+
     fn len_of(&self, path: &Path) -> io::Result<u64> {
         let s = self.state();
         Ok(s.files[s.id(path)?].bytes.len() as u64)

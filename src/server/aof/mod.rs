@@ -18,7 +18,7 @@ mod waiting;
 pub use load::LoadFailed;
 pub use waiting::AOF_IS_OFF;
 
-use super::Server;
+use super::{Server, ServerState};
 use crate::config::Reason;
 use crate::exec::propagate;
 use crate::persist::aof::AofState;
@@ -36,10 +36,14 @@ impl Server {
         }
     }
 
-    /// Switches the AOF on: it is complete when a child has written its first base.
-    fn start_aof(&mut self) -> Result<(), Reason> {
-        self.persist.aof.state = AofState::WaitRewrite;
-        self.persist.aof.syncer.forget_error();
+    /// Switches the AOF on, now or (after a full synchronisation) again: it is complete when a child has written its first base.
+    pub fn start_aof(&mut self) -> Result<(), Reason> {
+        let aof = &mut self.persist.aof;
+        aof.state = AofState::WaitRewrite;
+        // Offsets of another history say nothing about this one.
+        aof.syncer.drain();
+        aof.syncer.forget_error();
+        aof.syncer.set_durable(-1);
         let other_child = self.persist.child.is_some() && !self.persist.aof_child();
         if other_child || self.propagation.in_unit() {
             self.persist.aof.rewrite_scheduled = true;
@@ -70,7 +74,7 @@ impl Server {
     }
 
     /// Switches the AOF off. Its files stay as they are.
-    fn stop_aof(&mut self) {
+    pub fn stop_aof(&mut self) {
         self.flush_aof(true);
         let was_complete = self.persist.aof.state == AofState::On;
         let aof = &mut self.persist.aof;
@@ -92,6 +96,28 @@ impl Server {
         propagate::refresh_listening(self);
         self.update_disk_error();
         self.serve_waitaof();
+    }
+
+    /// Other data come with a full resync: what the AOF holds is of the old ones. `appendonly` stays as it is set.
+    pub fn suspend_aof(&mut self) {
+        if self.persist.aof.state != AofState::Off {
+            self.stop_aof();
+        }
+    }
+
+    /// Switches it on again where a full synchronisation switched it off. For cron: what fails is tried again a second later.
+    pub fn resume_aof(&mut self) {
+        let busy = ServerState::LOADING | ServerState::ASYNC_LOADING;
+        let off = self.persist.aof.state == AofState::Off;
+        if !self.config.appendonly || !off || self.state.intersects(busy) {
+            return;
+        }
+        let now_s = self.clock.now_s();
+        if now_s > self.persist.aof_resume_tried_s && !self.repl.link.is_syncing() {
+            self.persist.aof_resume_tried_s = now_s;
+            // The log says why when it fails.
+            let _ = self.start_aof();
+        }
     }
 
     /// Opens the AOF when the data are loaded. False when the server cannot start; the log says why.

@@ -3,6 +3,7 @@
 //! A new incremental file is begun in the same instant in which the child is forked, so what the child writes and what the new
 //! file holds are the two halves of everything. What becomes of the child's result is in `aof_child_ended`.
 
+use crate::config::values::AppendFsync;
 use crate::exec::propagate;
 use crate::keyspace::Keyspace;
 use crate::persist::aof::rewrite::write_commands;
@@ -110,7 +111,11 @@ impl Server {
         let aof = &mut self.persist.aof;
         let begun = match aof.state {
             AofState::Off => Ok(()),
-            AofState::On => aof.open_next_incr("on background rewrite"),
+            // At most a second's worth is not synced yet.
+            AofState::On => aof.open_next_incr(
+                "on background rewrite",
+                self.config.appendfsync != AppendFsync::No,
+            ),
             AofState::WaitRewrite => aof.open_temp_incr(),
         };
         begun.map_err(|e| format!("Can't open the append-only file: {e}"))

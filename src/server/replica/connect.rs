@@ -222,6 +222,8 @@ impl Server {
     fn explain(&self, e: &Failed) {
         match e {
             Failed::NotNow(_) => log::info!("{e}"),
+            // The end of the failover tells it.
+            Failed::FailoverRejected => {}
             _ => log::warn!("{e}"),
         }
     }

@@ -37,6 +37,7 @@ impl Server {
     }
 
     fn stream_cron(&mut self) {
+        self.resume_aof();
         let Some(h) = self.master_client() else {
             return;
         };

@@ -11,20 +11,23 @@ impl Server {
         self.replicate_from(to);
     }
 
-    /// Whether the one we hand over to has not answered yet.
-    pub fn handover_under_way(&self) -> bool {
-        self.repl.link.failover
-    }
-
     /// It is the master now.
     pub(super) fn handover_accepted(&mut self) {
-        self.repl.link.failover = false;
+        if std::mem::take(&mut self.repl.link.failover) {
+            self.end_failover();
+        }
     }
 
     /// It does not want to: we go on as the master.
     pub(super) fn handover_refused(&mut self) {
-        if std::mem::take(&mut self.repl.link.failover) {
-            self.stop_replicating();
+        if self.repl.link.failover {
+            self.abort_failover("Failover target rejected psync request");
         }
+    }
+
+    /// Becomes the master again, because nobody has taken over.
+    pub fn take_back(&mut self) {
+        self.repl.link.failover = false;
+        self.stop_replicating();
     }
 }

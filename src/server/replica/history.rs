@@ -67,8 +67,9 @@ pub fn forward(server: &mut Server, bytes: &[u8], db: u32) {
 }
 
 /// Up to which offset the append only file is on disk; None without one.
-pub fn synced_offset(_server: &Server) -> Option<i64> {
-    None
+pub fn synced_offset(server: &Server) -> Option<i64> {
+    let at = server.persist.aof.durable_repl_offset();
+    (at >= 0).then_some(at)
 }
 
 /// Ends the connections of all who follow us, at once: nothing else may be sent to them, and the backlog they read may go.

@@ -24,7 +24,7 @@ pub mod stream;
 use super::host::OomRole;
 use super::{Server, ServerState, logging};
 use crate::config::values::MasterAddr;
-use crate::exec::{blocking, pause};
+use crate::exec::{blocking, pause, propagate};
 use crate::net::Conn;
 use crate::repl::ReplId;
 use crate::repl::link::{Cached, MasterLink, Sink, Stage};
@@ -79,6 +79,8 @@ impl Server {
         history::rename(self);
         self.take_role(ServerState::empty());
         expires::forget(self);
+        // A full resync that came to nothing may have switched it off.
+        self.resume_aof();
     }
 
     /// Takes the role over into what depends on it.
@@ -87,6 +89,7 @@ impl Server {
             .set(ServerState::REPLICA, role == ServerState::REPLICA);
         self.expired_keys = pause::expired_keys(self);
         logging::set_role(if self.is_replica() { b'S' } else { b'M' });
+        propagate::refresh_listening(self);
         self.write_role_oom();
     }
 

@@ -196,7 +196,7 @@ impl Server {
         let Sink::File { file, path, .. } = sink else {
             return;
         };
-        // The poller's events are for whoever owns the connection next.
+        self.leave_old_history();
         if let Err(e) = self.put_in_place(file, path) {
             log::warn!(
                 "Failed trying to rename the temp DB into {} in MASTER <-> REPLICA synchronization: {}",
@@ -205,7 +205,6 @@ impl Server {
             );
             return self.retry_now();
         }
-        self.leave_old_history();
         log::info!("MASTER <-> REPLICA sync: Loading DB in memory");
         self.empty_for_snapshot();
         let path = self.config.dbfilename.as_path().to_owned();
@@ -231,12 +230,6 @@ impl Server {
     }
 
     fn put_in_place(&mut self, file: File, path: PathBuf) -> io::Result<()> {
-        if self.persist.rdb_child() {
-            log::warn!(
-                "Replica is about to load the RDB file received from the master, but there is a pending RDB child running. Killing it and removing its temp file to avoid any race"
-            );
-            self.end_rdb_child();
-        }
         let to = self.config.dbfilename.as_path().to_owned();
         file.sync_all()
             .and_then(|()| std::fs::rename(&path, &to))
@@ -341,6 +334,10 @@ impl Server {
             Ok(Pumped::Full | Pumped::Drained) => {}
         }
         if p.loaded.is_none() && (complete || ready >= AHEAD) {
+            // What is left behind the step is enough for the value at its end, mostly.
+            let ahead = if complete { ready } else { ready - AHEAD / 2 };
+            let most = u64::from(self.config.loading_process_events_interval_bytes);
+            p.loader.set_step_bytes(most.min(ahead as u64));
             let ks = p.aside.as_deref_mut().unwrap_or(&mut self.ks);
             let step = p.loader.step(ks);
             let loader = &p.loader;
@@ -363,8 +360,11 @@ impl Server {
             return self.parsed();
         }
         let feed = p.loader.input();
-        self.repl.link.again =
-            feed.ready() >= AHEAD || feed.complete || matches!(pumped, Ok(Pumped::Full));
+        // A loader that had to wait has read behind the poller's back.
+        self.repl.link.again = feed.ready() >= AHEAD
+            || feed.complete
+            || feed.net_in > 0
+            || matches!(pumped, Ok(Pumped::Full));
     }
 
     fn parsing_failed(&mut self, why: &str) {
@@ -457,6 +457,14 @@ impl Server {
     /// The old data are about to go: nobody can go on with their history any more.
     fn leave_old_history(&mut self) {
         self.discard_cached_master();
+        // Children write the old data, and would copy every page that loading changes.
+        self.suspend_aof();
+        if self.persist.rdb_child() {
+            log::warn!(
+                "Replica is about to load the RDB file received from the master, but there is a pending RDB child running. Killing it and removing its temp file to avoid any race"
+            );
+            self.end_rdb_child();
+        }
         history::leave(self);
     }
 
@@ -526,5 +534,6 @@ impl Server {
         self.deliver_background_effects();
         // The first word puts us online.
         self.acknowledge_now();
+        self.resume_aof();
     }
 }

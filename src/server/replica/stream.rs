@@ -189,7 +189,7 @@ impl Server {
             return;
         }
         self.keep_master_state(gone);
-        if self.is_replica() && self.shutdown.done().is_none() && !self.handover_under_way() {
+        if self.is_replica() && self.shutdown.done().is_none() && !self.repl.link.failover {
             log::info!("Reconnecting to MASTER {}", self.master_name());
             self.connect_to_master();
         }

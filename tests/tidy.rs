@@ -41,7 +41,9 @@ const UNSAFE: &[&str] = &[
     "src/keyspace/view.rs",
     "src/keyspace/mod.rs",
     "src/script/loan.rs",
+    "src/script/engine.rs",
     "src/script/lua.rs",
+    "src/script/sandbox.rs",
     "src/script/mod.rs",
     "src/types/zset",
 ];

@@ -79,7 +79,10 @@ fn config_set(ctx: &mut Ctx<'_>) -> Outcome {
         .collect();
     let rights = SetRights {
         protected: is_open_to(ctx.server.config.enable_protected_configs, ctx.client),
-        loading: ctx.server.state.contains(ServerState::LOADING),
+        loading: ctx
+            .server
+            .state
+            .intersects(ServerState::LOADING | ServerState::ASYNC_LOADING),
     };
     let refused = |e: config::SetError| Error::text(e.to_string());
     let prepared = config::prepare_set(&ctx.server.config, &pairs, rights).map_err(refused)?;

@@ -29,6 +29,7 @@ pub mod pubsub;
 pub mod replica;
 pub mod replication;
 pub mod scan;
+pub mod scripting;
 pub mod set;
 pub mod slowlog;
 pub mod sort;
@@ -74,6 +75,7 @@ pub fn all() -> Vec<&'static Command> {
         bitmap::COMMANDS,
         hyperloglog::COMMANDS,
         geo::COMMANDS,
+        scripting::COMMANDS,
         acl::COMMANDS,
     ];
     families.concat()

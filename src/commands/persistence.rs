@@ -174,6 +174,13 @@ fn shutdown(ctx: &mut Ctx<'_>) -> Outcome {
         ctx.reply().ok();
         return Ok(Flow::Done);
     }
+    if ctx.server.scripts.running() {
+        // Half a script is not to be saved, and nothing could be waited for.
+        if !flags.contains(ShutdownFlags::NOSAVE) {
+            return Err(crate::script::busy::refusal(ctx.server));
+        }
+        flags |= ShutdownFlags::NOW;
+    }
     match ctx.server.shut_down(flags) {
         // Nothing of what this client sent behind it is run any more.
         Attempt::Ends => {

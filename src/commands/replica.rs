@@ -46,6 +46,12 @@ fn replicaof(ctx: &mut Ctx<'_>) -> Outcome {
     if ctx.server.failover_under_way() {
         return Err(Error::new("ERR REPLICAOF not allowed while failing over."));
     }
+    if ctx.client.has(ClientFlags::MASTER) {
+        // No stream may change whom we follow.
+        return Err(Error::new(
+            "ERR Command is not valid when client is a master.",
+        ));
+    }
     if ctx.is(1, "no") && ctx.is(2, "one") {
         if ctx.server.is_replica() {
             ctx.server.stop_replicating();
@@ -58,11 +64,6 @@ fn replicaof(ctx: &mut Ctx<'_>) -> Outcome {
         // Whoever asks is about to be disconnected: it would follow itself.
         return Err(Error::new(
             "ERR Command is not valid when client is a replica.",
-        ));
-    }
-    if ctx.client.has(ClientFlags::MASTER) {
-        return Err(Error::new(
-            "ERR Command is not valid when client is a master.",
         ));
     }
     const BAD_PORT: &str = "ERR Invalid master port";

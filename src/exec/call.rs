@@ -4,6 +4,7 @@ use super::command::CommandFlags;
 use super::{Ctx, Flow, blocking, effects, propagate, role};
 use crate::client::{Client, ClientFlags, CommandId};
 use crate::observe::Event;
+use crate::resp::Error;
 use crate::resp::out::Mark;
 use crate::server::ServerState;
 use crate::sys::crash::Running;
@@ -69,7 +70,9 @@ pub fn call(ctx: &mut Ctx<'_>, id: CommandId) {
         Ok(Flow::Block(on)) => block = Some(on),
         Err(e) => {
             failed = true;
-            ctx.server.errors.count(e.code());
+            if !matches!(e, Error::Counted(_)) {
+                ctx.server.errors.count(e.code());
+            }
             ctx.reply().error(&e);
         }
     }

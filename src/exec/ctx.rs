@@ -127,7 +127,11 @@ impl<'a> Ctx<'a> {
 
     /// The running command is propagated as it came even if it changed nothing (PUBLISH, SCRIPT), or not at all.
     pub fn force_propagation(&mut self, yes: bool) {
-        self.server.ks.fx.force = Some(yes);
+        // Where nobody listens nobody takes it away either: it must not meet the next command, which may be the one that makes
+        // somebody listen (REPLICAOF NO ONE).
+        if self.propagates() {
+            self.server.ks.fx.force = Some(yes);
+        }
     }
 
     /// True while an expired key must be deleted by us (a master), false on a replica.

@@ -90,7 +90,11 @@ fn run(
     }
     // What the command sent to its own client follows its reply.
     deliver::flush_own(ctx.server, ctx.client);
-    if !ctx.server.ks.fx.ready.is_empty() && !ctx.server.state.contains(ServerState::LOADING) {
+    // What a running script made ready is served when it has ended.
+    if !ctx.server.ks.fx.ready.is_empty()
+        && !ctx.server.state.contains(ServerState::LOADING)
+        && !ctx.server.scripts.running()
+    {
         blocking::serve_ready(ctx.server, Some(ctx.client));
     }
 }
@@ -201,6 +205,7 @@ fn guards(ctx: &mut Ctx<'_>, id: CommandId) -> Result<(), Error> {
         subscribed,
         role::stale,
         loading,
+        busy,
         observer,
     ];
     if ctx.client.has(ClientFlags::MASTER | ClientFlags::FAKE) {
@@ -303,6 +308,14 @@ fn enough_replicas(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         || ctx.command.name == "exec" && multi::queue_has(ctx, F::WRITE);
     if writes {
         return Err(Error::new("NOREPLICAS Not enough good replicas to write."));
+    }
+    Ok(())
+}
+
+/// A script runs for too long.
+fn busy(ctx: &mut Ctx<'_>) -> Result<(), Error> {
+    if ctx.server.state.contains(ServerState::BUSY) && !ctx.command.flags.contains(F::ALLOW_BUSY) {
+        return Err(crate::script::busy::refusal(ctx.server));
     }
     Ok(())
 }

@@ -114,7 +114,7 @@ pub fn run_queue(ctx: &mut Ctx<'_>) {
         call::call(&mut inner, q.command);
     }
     // The unit says it all; EXEC itself is not propagated.
-    ctx.server.ks.fx.force = Some(false);
+    ctx.force_propagation(false);
     propagate::unit_end(ctx.server);
     ctx.client.flags.remove(ClientFlags::IN_EXEC);
     discard(ctx.server, ctx.client);

@@ -23,11 +23,35 @@ pub struct Propagation {
     depth: u32,
     /// Commands of the outermost unit so far, with their databases.
     unit: Vec<(u32, OwnedArgs)>,
+    /// From whom what is added now is withheld (`redis.set_repl` of a script): bits of [`Propagation::AOF`] and
+    /// [`Propagation::REPLICAS`].
+    withhold: u8,
+    /// Commands of the unit (by index) that are withheld from somebody.
+    withheld: Vec<(usize, u8)>,
+    /// From whom the command that is being fed is withheld.
+    feeding_withheld: u8,
     /// Where a test (or DEBUG) reads along: everything that was fed.
     pub tap: Option<Vec<(Option<u32>, OwnedArgs)>>,
 }
 
 impl Propagation {
+    /// The AOF, as a bit of `withhold`.
+    pub const AOF: u8 = 1;
+    /// The replicas, as a bit of `withhold`.
+    pub const REPLICAS: u8 = 2;
+
+    /// What is added to the unit from now on is withheld from these; 0 ends that.
+    #[inline]
+    pub fn withhold(&mut self, from: u8) {
+        self.withhold = from;
+    }
+
+    /// Whether the command that is being fed is to reach this listener.
+    #[inline]
+    pub fn reaches(&self, listener: u8) -> bool {
+        self.feeding_withheld & listener == 0
+    }
+
     /// Whether a unit is open.
     pub fn in_unit(&self) -> bool {
         self.depth > 0
@@ -72,6 +96,7 @@ pub fn after_call(ctx: &mut Ctx<'_>, changed: bool) {
     unit_begin(server);
     let alone = server.propagation.depth == 1 && server.ks.fx.before.is_empty();
     take_deletions(server);
+    let first = server.propagation.unit.len();
     match instead {
         _ if !wanted => {}
         Some(commands) => server.propagation.unit.extend(commands),
@@ -79,7 +104,20 @@ pub fn after_call(ctx: &mut Ctx<'_>, changed: bool) {
         None if alone => feed(server, Some(db), args),
         None => server.propagation.unit.push((db, OwnedArgs::copy_of(args))),
     }
+    if server.propagation.withhold != 0 {
+        note_withheld(&mut server.propagation, first);
+    }
     unit_end(server);
+}
+
+/// Remembers from whom the commands of the unit from `first` on are withheld.
+#[cold]
+fn note_withheld(p: &mut Propagation, first: usize) {
+    if p.withhold == Propagation::AOF | Propagation::REPLICAS {
+        return p.unit.truncate(first);
+    }
+    let added = first..p.unit.len();
+    p.withheld.extend(added.map(|i| (i, p.withhold)));
 }
 
 /// Adds one command to the open unit, or sends it as a unit of its own.
@@ -116,9 +154,13 @@ fn send(server: &mut Server) {
         let first = unit.first().map(|(db, _)| *db);
         feed(server, first, OwnedArgs::from_iter([b"MULTI"]).view());
     }
-    for (db, command) in &unit {
+    let withheld = std::mem::take(&mut server.propagation.withheld);
+    for (i, (db, command)) in unit.iter().enumerate() {
+        let from = withheld.iter().find(|(at, _)| *at == i);
+        server.propagation.feeding_withheld = from.map_or(0, |(_, from)| *from);
         feed(server, Some(*db), command.view());
     }
+    server.propagation.feeding_withheld = 0;
     if wrapped {
         feed(server, None, OwnedArgs::from_iter([b"EXEC"]).view());
     }
@@ -142,10 +184,15 @@ pub fn stream_offset(server: &Server) -> i64 {
 /// Hands one command to everybody who listens. `db` is None for the EXEC around a unit.
 fn feed(server: &mut Server, db: Option<u32>, args: Args<'_>) {
     // A replica's stream is its master's; what its own clients write stays here.
-    if !server.state.contains(ServerState::REPLICA) {
+    let p = &server.propagation;
+    let (to_replicas, to_aof) = (
+        p.reaches(Propagation::REPLICAS),
+        p.reaches(Propagation::AOF),
+    );
+    if to_replicas && !server.state.contains(ServerState::REPLICA) {
         server.repl.feed(db, args);
     }
-    if server.persist.aof.takes_commands() {
+    if to_aof && server.persist.aof.takes_commands() {
         let annotate = server.annotation();
         server.persist.aof.log.take(db, args, annotate);
     }

@@ -11,31 +11,44 @@ use super::{Ctx, multi};
 use crate::client::ClientFlags;
 use crate::keyspace::ExpiredKeys;
 use crate::resp::Error;
-use crate::server::ServerState;
 use crate::server::replica::expires;
+use crate::server::{Server, ServerState};
+
+/// A write on a read-only replica.
+pub const READ_ONLY: Error = Error::new("READONLY You can't write against a read only replica.");
+
+/// A command on a replica that serves nothing without its master.
+pub const STALE: Error =
+    Error::new("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.");
+
+/// Whether this is a replica that takes no writes of clients.
+pub fn is_read_only(server: &Server) -> bool {
+    server.state.contains(ServerState::REPLICA) && server.config.replica_read_only
+}
+
+/// Whether this is a replica without its master that is to serve nothing.
+pub fn is_stale(server: &Server) -> bool {
+    server.state.contains(ServerState::REPLICA)
+        && !server.config.replica_serve_stale_data
+        && !server.repl.link.is_up()
+}
 
 /// A replica refuses the writes of clients (`replica-read-only`).
 pub fn read_only(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    if !ctx.server.state.contains(ServerState::REPLICA) || !ctx.server.config.replica_read_only {
+    if !is_read_only(ctx.server) {
         return Ok(());
     }
     let writes = ctx.command.flags.contains(F::WRITE)
         || ctx.command.name == "exec" && multi::queue_has(ctx, F::WRITE);
     if writes {
-        return Err(Error::new(
-            "READONLY You can't write against a read only replica.",
-        ));
+        return Err(READ_ONLY);
     }
     Ok(())
 }
 
 /// A replica without its master may be told to serve nothing rather than old data (`replica-serve-stale-data no`).
 pub fn stale(ctx: &mut Ctx<'_>) -> Result<(), Error> {
-    let s = &*ctx.server;
-    if !s.state.contains(ServerState::REPLICA)
-        || s.config.replica_serve_stale_data
-        || s.repl.link.is_up()
-    {
+    if !is_stale(ctx.server) {
         return Ok(());
     }
     let serves = ctx.command.flags.contains(F::STALE)
@@ -43,9 +56,7 @@ pub fn stale(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     if serves {
         return Ok(());
     }
-    Err(Error::new(
-        "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
-    ))
+    Err(STALE)
 }
 
 /// Before a command of a replica.

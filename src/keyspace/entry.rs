@@ -705,6 +705,13 @@ impl Drop for Entry {
 
 // SAFETY: into_raw/from_raw move the one owning pointer, which fits 48 bits and is 8-aligned as every heap block.
 unsafe impl Item for Entry {
+    const COUNTED: bool = true;
+
+    #[inline]
+    fn class(&self) -> u8 {
+        super::sizes::class_of(self)
+    }
+
     #[inline(always)]
     fn key(&self) -> &[u8] {
         let h = self.header();

@@ -161,11 +161,11 @@ impl<'a> DbView<'a> {
         }
         self.stats.hits += 1;
         if self.touch {
-            let clock = self.clock_after_access(self.at(slot).clock());
-            let mut e = self.at_mut(slot);
+            let before = self.at(slot).clock();
+            let clock = self.clock_after_access(before);
             // Writing an unchanged clock would dirty a page that a forked child shares.
-            if e.clock() != clock {
-                e.set_clock(clock);
+            if before != clock {
+                self.at_mut(slot).set_clock(clock);
             }
         }
         Some(self.at(slot))
@@ -200,10 +200,10 @@ impl<'a> DbView<'a> {
             return None;
         }
         if self.touch {
-            let clock = self.clock_after_access(self.at(slot).clock());
-            let mut e = self.at_mut(slot);
-            if e.clock() != clock {
-                e.set_clock(clock);
+            let before = self.at(slot).clock();
+            let clock = self.clock_after_access(before);
+            if before != clock {
+                self.at_mut(slot).set_clock(clock);
             }
         }
         Some(self.at_mut(slot))

@@ -24,6 +24,8 @@ pub enum Error {
     Text(Cow<'static, str>),
     /// A text that quotes bytes of the client.
     Bytes(Vec<u8>),
+    /// The same, of an error that the statistics have counted already (a script passes on what a command of its replied).
+    Counted(Vec<u8>),
 }
 
 impl Error {
@@ -50,7 +52,7 @@ impl Error {
             Error::NoSuchKey => b"ERR no such key",
             Error::OutOfRange => b"ERR value is out of range",
             Error::Text(t) => t.as_bytes(),
-            Error::Bytes(b) => b,
+            Error::Bytes(b) | Error::Counted(b) => b,
         }
     }
 

@@ -223,6 +223,15 @@ impl OutBuf {
         all
     }
 
+    /// Everything pending as one slice, which stays here. For replies that are read back (scripts).
+    #[inline]
+    pub fn contiguous(&mut self) -> &[u8] {
+        if !self.closed.is_empty() || self.sent > 0 {
+            self.tail = self.take_all();
+        }
+        &self.tail
+    }
+
     /// Appends everything `other` holds, leaving it empty.
     pub fn append(&mut self, other: &mut OutBuf) {
         if other.closed.is_empty() {

@@ -240,6 +240,19 @@ impl<'a> Reply<'a> {
         }
     }
 
+    /// As [`Reply::verbatim`], with a format of any three bytes.
+    pub fn verbatim_bytes(&mut self, format: [u8; 3], text: &[u8]) {
+        if self.resp3() {
+            self.header(b'=', text.len() as i64 + 4);
+            self.raw(&format);
+            self.raw(b":");
+            self.raw(text);
+            self.raw(b"\r\n");
+        } else {
+            self.bulk(text);
+        }
+    }
+
     /// Lines as an array of simple strings (HELP subcommands).
     pub fn help(&mut self, lines: &[&str]) {
         self.array(lines.len());

@@ -111,6 +111,12 @@ pub struct Heap {
     limit: usize,
     /// Rust functions called from Lua that run now: while there is one, the limit does not refuse.
     native: u32,
+    /// What `loan.rs` lends to the running script.
+    pub(super) loan: *mut c_void,
+    /// When the loading of a library is to be given up, monotonic us.
+    pub(super) deadline_us: u64,
+    /// Runs so far.
+    pub(super) runs: u32,
 }
 
 impl Heap {
@@ -120,6 +126,19 @@ impl Heap {
             used: 0,
             limit,
             native: 0,
+            loan: std::ptr::null_mut(),
+            deadline_us: 0,
+            runs: 0,
+        }
+    }
+
+    /// Rust code begins (true) or ends (false) to work on the state: meanwhile no allocation is refused.
+    #[inline]
+    pub fn native(&mut self, begins: bool) {
+        if begins {
+            self.native += 1;
+        } else {
+            self.native -= 1;
         }
     }
 
@@ -357,8 +376,14 @@ impl<'c> Lua<'c> {
         n <= 8000 && unsafe { ffi::lua_checkstack(self.l, n as c_int) != 0 }
     }
 
+    /// Room for one value. Some are granted to every function above its arguments, however many those are; where there are
+    /// close to as many arguments as Lua allows, asking for more would be refused.
     #[inline]
     fn room(&mut self) {
+        const GRANTED: usize = ffi::LUA_MINSTACK as usize - 4;
+        if self.top() < self.nargs() + GRANTED {
+            return;
+        }
         assert!(self.reserve(1), "Lua stack overflow: reserve() first");
     }
 
@@ -488,6 +513,32 @@ impl<'c> Lua<'c> {
         assert!(i > self.nargs, "arguments must stay on the Lua stack");
         // SAFETY: a checked index.
         unsafe { ffi::lua_insert(self.l, i) }
+    }
+
+    /// Moves the top (popped) into slot `i`, which lies above the arguments.
+    pub fn replace(&mut self, i: c_int) {
+        self.owned(1);
+        let i = self.absolute(self.at(i));
+        assert!(i > self.nargs, "arguments must stay on the Lua stack");
+        // SAFETY: a checked index.
+        unsafe { ffi::lua_replace(self.l, i) }
+    }
+
+    /// The string in a slot, or a number's text (from a copy: the slot stays a number).
+    pub fn text(&mut self, i: c_int) -> Option<Vec<u8>> {
+        match self.kind(i) {
+            Kind::Number => self.number(i).map(|n| Self::number_text(n).into_bytes()),
+            _ => self.bytes(i).map(<[u8]>::to_vec),
+        }
+    }
+
+    /// The same stack, whose present values all count as arguments.
+    pub fn again(&self) -> Lua<'c> {
+        Lua {
+            l: self.l,
+            nargs: self.top() as c_int,
+            call: PhantomData,
+        }
     }
 
     // ---- tables, without metamethods ----

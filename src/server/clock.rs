@@ -14,6 +14,8 @@ pub struct Clock {
     pub mono_ns: u64,
     /// Wall minus monotonic time, us, as of the last turn: a command needs one clock read for both.
     offset_us: i64,
+    /// A script runs: to its commands the wall clock stands still.
+    frozen: bool,
     ticks: Ticks,
 }
 
@@ -25,6 +27,7 @@ impl Clock {
             now_us: 0,
             mono_ns: 0,
             offset_us: 0,
+            frozen: false,
             ticks: Ticks::new(),
         };
         c.resync();
@@ -43,9 +46,22 @@ impl Clock {
     #[inline(always)]
     pub fn tick(&mut self) -> u64 {
         self.mono_ns = self.ticks.now();
+        if self.frozen {
+            return self.mono_ns;
+        }
         self.now_us = (self.mono_ns / 1000) as i64 + self.offset_us;
         self.now_ms = self.now_us / 1000;
         self.mono_ns
+    }
+
+    /// From now on [`Clock::tick`] moves only the monotonic time.
+    pub fn freeze(&mut self) {
+        self.frozen = true;
+    }
+
+    /// Ends [`Clock::freeze`]; true when it was on.
+    pub fn thaw(&mut self) -> bool {
+        std::mem::replace(&mut self.frozen, false)
     }
 
     /// Wall time, Unix seconds.

@@ -25,6 +25,9 @@ impl Server {
         self.sample_rates();
         self.dismiss_idle_visitors();
         self.note_memory();
+        if self.debug.check_sizes {
+            self.check_sizes();
+        }
         self.sample_ttls();
         self.clients_cron();
         self.links.close_idle(self.clock.now_s());
@@ -49,6 +52,14 @@ impl Server {
             }
             let loops = self.stats.loops;
             self.stats.loop_rate.sample(loops, self.clock.now_ms);
+        }
+    }
+
+    /// DEBUG KEYSIZES-HIST-ASSERT-ON-EMPTY: the counts of INFO keysizes must have come back to nothing.
+    fn check_sizes(&self) {
+        for db in self.ks.dbs.iter().filter(|db| db.is_empty()) {
+            let left = db.keys.classes().map_or(0, |c| c.iter().sum::<u64>());
+            assert_eq!(left, 0, "empty database {} counts sizes of keys", db.id);
         }
     }
 

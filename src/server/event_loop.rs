@@ -50,6 +50,7 @@ impl Server {
         let q = &self.queues;
         if !(q.read.is_empty() && q.accept.is_empty() && q.resumed.is_empty())
             || self.eviction.unfinished
+            || q.link
             || self.repl.link.again
             || self.master.pipe.as_ref().is_some_and(|p| p.more)
             || self.master.more
@@ -69,6 +70,10 @@ impl Server {
 
     /// Serves what is ready.
     pub(super) fn serve(&mut self, batch: &[Readiness], scratch: &mut Scratch) {
+        if self.queues.link && !self.scripts.running() {
+            self.queues.link = false;
+            self.serve_link();
+        }
         // Those left over from the last turn come first, then what is ready now.
         for h in std::mem::take(&mut self.queues.read) {
             if self.shutdown.done().is_some() {
@@ -94,6 +99,10 @@ impl Server {
                 Token::Listener(i) if i >= metrics_http::FIRST => self.accept_visitors(i),
                 Token::Listener(i) => self.accept_some(i),
                 Token::Other(saving::CHILD_PIPE) => self.check_child(),
+                // The master's commands wait for the script that runs.
+                Token::Other(replica::MASTER_LINK) if self.scripts.running() => {
+                    self.queues.link = true;
+                }
                 Token::Other(replica::MASTER_LINK) => self.serve_link(),
                 // Read at the end of the turn.
                 Token::Other(master::transfer::SYNC_PIPE) => {}
@@ -134,6 +143,8 @@ impl Server {
         self.evict_clients();
         self.tend_replicas();
         self.commit_turn();
+        // Who was to go is gone before anybody reads a reply that says so.
+        self.close_marked();
         self.write_pending();
         self.replies_written();
         self.pump_pipe();

@@ -11,6 +11,7 @@ use crate::persist::aof::AofState;
 use crate::persist::load::{LoadPlan, Loaded, Loader, Step};
 use crate::persist::rdb::{RdbError, Reason, check};
 use crate::persist::state::Loading;
+use crate::script::libraries::{self, Restore};
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -23,6 +24,8 @@ pub enum LoadError {
     Open(io::Error),
     /// What is in it is wrong.
     Rdb(RdbError),
+    /// A function library in it cannot be loaded.
+    Library,
     /// Somebody ended the server meanwhile.
     Ended,
 }
@@ -36,7 +39,7 @@ impl Server {
         }
         let path = self.config.dbfilename.as_path().to_owned();
         let start = Instant::now();
-        match self.load_rdb(&path, false) {
+        match self.load_rdb(&path, Restore::Flush) {
             Ok(true) => {
                 let seconds = start.elapsed().as_secs_f64();
                 log::info!("DB loaded from disk: {seconds:.3} seconds");
@@ -87,9 +90,9 @@ impl Server {
         }
     }
 
-    /// Loads a file into the keyspace; false when there is none. `replace`: keys that are there already are replaced. What went
-    /// wrong is logged.
-    pub fn load_rdb(&mut self, path: &Path, replace: bool) -> Result<bool, LoadError> {
+    /// Loads a file into the keyspace; false when there is none. `libraries`: what becomes of the function libraries that are
+    /// there; under `Replace` keys that are there are replaced as well. What went wrong is logged.
+    pub fn load_rdb(&mut self, path: &Path, libraries: Restore) -> Result<bool, LoadError> {
         let file = match File::open(path) {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -109,7 +112,7 @@ impl Server {
             total_bytes,
             self.expired_keys == crate::keyspace::ExpiredKeys::Delete,
         );
-        plan.replace = replace;
+        plan.replace = libraries == Restore::Replace;
         self.state.insert(ServerState::LOADING);
         self.persist.loading = Some(Loading {
             started_s: self.clock.now_s(),
@@ -121,10 +124,11 @@ impl Server {
         self.state.remove(ServerState::LOADING);
         self.persist.loading = None;
         self.clock.resync();
-        result.map(|loaded| {
-            self.loaded_well(loaded);
-            true
-        })
+        if self.loaded_well(result?, libraries) {
+            Ok(true)
+        } else {
+            Err(LoadError::Library)
+        }
     }
 
     fn load_in_steps(&mut self, mut loader: Loader<File>) -> Result<Loaded, LoadError> {
@@ -156,7 +160,7 @@ impl Server {
     }
 
     /// Tells the log, and takes over what does not lie in the keyspace.
-    pub(super) fn loaded_well(&mut self, loaded: Loaded) {
+    pub(super) fn loaded_well(&mut self, loaded: Loaded, policy: Restore) -> bool {
         let empty = match loaded.empty {
             0 => String::new(),
             n => format!(", empty keys skipped: {n}"),
@@ -166,15 +170,28 @@ impl Server {
             loaded.keys,
             loaded.expired
         );
-        if !loaded.functions.is_empty() {
-            log::warn!(
-                "{} function libraries of the RDB file are kept for the next save, but cannot be called yet",
-                loaded.functions.len()
-            );
-        }
-        self.persist.functions = loaded.functions;
         self.persist.loaded_history = loaded.replication;
         self.persist.loaded_dropped = loaded.dropped;
+        libraries::adopt(self, loaded.functions, policy)
+    }
+
+    /// One turn of the event loop while a script runs for long. Nothing else happens meanwhile: keys do not expire, and who waits
+    /// for keys or for time goes on when the script has ended.
+    pub fn serve_while_script_runs(&mut self, scratch: &mut Scratch) {
+        let mut batch = Vec::new();
+        if let Err(e) = self.poller.wait(Some(Duration::ZERO), &mut batch) {
+            log::error!("Waiting for events failed: {e}");
+            return;
+        }
+        self.clock.resync();
+        self.serve(&batch, scratch);
+        shutdown::on_signal(self);
+        if self.shutdown.done().is_some() {
+            // Who is told of the end must not find the door open still.
+            self.listeners.clear();
+        }
+        self.write_pending();
+        self.close_marked();
     }
 
     /// One turn of the event loop in the middle of long work: serves what is ready without waiting.

@@ -45,6 +45,10 @@ pub struct MemoryReport {
     pub dbs: Vec<DbOverhead>,
     /// Keys in all of them.
     pub keys: usize,
+    /// What is kept beside the Lua states: scripts, libraries.
+    pub script_caches: (usize, usize),
+    /// The Lua states.
+    pub script_vms: usize,
     /// What jemalloc says.
     pub allocator: AllocStats,
 }
@@ -69,6 +73,11 @@ impl MemoryReport {
             keys: server.ks.total_keys(),
             backlog: server.repl.mem_bytes(),
             aof_buffer: server.persist.aof.log.buffer_bytes(),
+            script_caches: (
+                server.scripts.cache.mem_bytes(),
+                server.scripts.libraries.mem_bytes(),
+            ),
+            script_vms: server.scripts.vm_bytes().0 + server.scripts.vm_bytes().1,
             allocator: alloc::stats(),
             ..Self::default()
         };
@@ -92,7 +101,9 @@ impl MemoryReport {
 
     /// Everything in use that is not data.
     pub fn overhead(&self) -> usize {
-        self.startup + self.clients + self.replicas + self.backlog + self.aof_buffer + self.tables()
+        let scripts = self.script_caches.0 + self.script_caches.1;
+        let buffers = self.clients + self.replicas + self.backlog + self.aof_buffer;
+        self.startup + buffers + self.tables() + scripts
     }
 
     /// Data: what is in use and no overhead.

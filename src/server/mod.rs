@@ -168,6 +168,8 @@ pub struct Server {
     pub reports: Reports,
     /// The process and its machine.
     pub host: host::Host,
+    /// Lua.
+    pub scripts: crate::script::Scripts,
     /// Ticks of cron so far.
     pub cron_loops: u64,
 }
@@ -202,6 +204,8 @@ pub struct Queues {
     pub resumed: Vec<ClientRef>,
     /// To be closed at the end of the tick.
     pub close: Vec<ClientRef>,
+    /// The master's link was ready while a script ran.
+    pub link: bool,
     /// Listeners that may have more connections waiting.
     pub accept: Vec<u32>,
     /// Parked clients with a deadline, soonest first (Unix ms).
@@ -221,8 +225,12 @@ pub struct Queues {
 pub struct DebugSwitches {
     /// Cron does nothing.
     pub cron_paused: bool,
+    /// Cron asserts that an empty database counts no key of any size.
+    pub check_sizes: bool,
     /// RESTORE does not look at the checksum.
     pub skip_checksum: bool,
+    /// Scripts may run commands they normally may not.
+    pub scripts_unrestricted: bool,
     /// Time slept before the AOF is written, us.
     pub aof_flush_sleep_us: u64,
 }

@@ -129,7 +129,11 @@ impl Server {
         for listener in self.listeners.iter().chain(self.metrics.listeners()) {
             fork::close_inherited(listener_fd(listener));
         }
-        host::bind(&self.config.bgsave_cpulist, "the saving child");
+        let cpus = match kind {
+            ChildKind::Aof => &self.config.aof_rewrite_cpulist,
+            ChildKind::Rdb | ChildKind::Replicas => &self.config.bgsave_cpulist,
+        };
+        host::bind(cpus, "the saving child");
         let oom = &mut self.host.oom;
         oom.write(&self.config, OomRole::Child);
         if self.config.set_proc_title {

@@ -291,6 +291,7 @@ impl Server {
             shutdown: shutdown::Shutdown::default(),
             expiry: expiry::Expiry::default(),
             eviction: eviction::Eviction::default(),
+            scripts: crate::script::Scripts::new(config.lua_enable_deprecated_api),
             cron_loops: 0,
             metrics: Default::default(),
             stages: Default::default(),

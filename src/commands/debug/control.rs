@@ -6,6 +6,7 @@ use crate::ds::numtext::parse_f64;
 use crate::ds::quicklist::set_plain_threshold;
 use crate::exec::{Ctx, Flow, Outcome, blocking, multi};
 use crate::resp::Error;
+use crate::script::libraries::Restore;
 use std::time::Duration;
 
 pub(super) fn sleep(ctx: &mut Ctx<'_>) -> Outcome {
@@ -16,6 +17,12 @@ pub(super) fn sleep(ctx: &mut Ctx<'_>) -> Outcome {
 
 pub(super) fn set_active_expire(ctx: &mut Ctx<'_>) -> Outcome {
     ctx.server.expiry.disabled = number(ctx) == 0;
+    done(ctx)
+}
+
+/// DEBUG SET-DISABLE-DENY-SCRIPTS: scripts may run commands they normally may not.
+pub(super) fn unrestricted_scripts(ctx: &mut Ctx<'_>) -> Outcome {
+    ctx.server.debug.scripts_unrestricted = number(ctx) != 0;
     done(ctx)
 }
 
@@ -35,6 +42,12 @@ pub(super) fn dict_resizing(ctx: &mut Ctx<'_>) -> Outcome {
     for db in &mut ctx.server.ks.dbs {
         db.keys.set_resize_paused(paused);
     }
+    done(ctx)
+}
+
+/// Has cron assert that the counts of INFO keysizes are empty when a database is.
+pub(super) fn check_sizes(ctx: &mut Ctx<'_>) -> Outcome {
+    ctx.server.debug.check_sizes = ctx.is(2, "yes") || number(ctx) != 0;
     done(ctx)
 }
 
@@ -114,7 +127,12 @@ pub(super) fn reload(ctx: &mut Ctx<'_>) -> Outcome {
         }
     }
     let path = ctx.server.config.dbfilename.as_path().to_owned();
-    if !ctx.server.load_rdb(&path, merge).unwrap_or(false) {
+    let libraries = match (flush, merge) {
+        (true, _) => Restore::Flush,
+        (false, true) => Restore::Replace,
+        (false, false) => Restore::Append,
+    };
+    if !ctx.server.load_rdb(&path, libraries).unwrap_or(false) {
         return Err(FAILED);
     }
     for db in 0..ctx.server.ks.dbs.len() as u32 {

@@ -6,7 +6,7 @@ use crate::ds::numtext::parse_i64;
 use crate::exec::{Ctx, Flow, Outcome};
 use crate::keyspace::entry::NewStr;
 use crate::keyspace::lru::idle_seconds;
-use crate::keyspace::{Encoding, Entry, Key, Type};
+use crate::keyspace::{Encoding, Entry, ExpiredKeys, Key, Type};
 use crate::persist::rdb::dump;
 use crate::persist::values;
 use crate::resp::Error;
@@ -23,6 +23,8 @@ pub(super) fn object(ctx: &mut Ctx<'_>) -> Outcome {
     let key = ctx.key(2);
     let (mut db, mut reply, config) = ctx.parts();
     let now_ms = db.now_ms;
+    // What lies there, expired or not.
+    db.expired = ExpiredKeys::Show;
     let entry = db.peek(key).ok_or(Error::NoSuchKey)?;
     let serialized = payload(&entry, config.rdbcompression).len() - AROUND_VALUE;
     let entry: &Entry = &entry;
@@ -113,7 +115,8 @@ pub(super) fn populate(ctx: &mut Ctx<'_>) -> Outcome {
             value.resize(size as usize, 0);
         }
         db.set_str(key, &NewStr::Copy(&value), None);
-        db.modified_quietly(key.bytes, 1);
+        // Upstream does not count these as changes, so no replica gets them.
+        db.modified_quietly(key.bytes, 0);
     }
     done(ctx)
 }

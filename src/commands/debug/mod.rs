@@ -36,6 +36,11 @@ static SUBCOMMANDS: &[Sub] = &[
         control::skip_checksum,
     ),
     Sub(
+        "set-disable-deny-scripts",
+        3..=3,
+        control::unrestricted_scripts,
+    ),
+    Sub(
         "quicklist-packed-threshold",
         3..=3,
         control::packed_threshold,
@@ -59,6 +64,7 @@ static SUBCOMMANDS: &[Sub] = &[
     Sub("loadaof", 2..=2, control::loadaof),
     Sub("aof-flush-sleep", 3..=3, control::aof_flush_sleep),
     Sub("config-rewrite-force-all", 2..=2, control::rewrite_all),
+    Sub("keysizes-hist-assert-on-empty", 3..=3, control::check_sizes),
     Sub("segfault", 2..=2, |_| crate::sys::crash::segfault()),
     Sub("panic", 2..=2, control::panic),
     Sub("assert", 2..=2, control::assertion),
@@ -131,6 +137,8 @@ fn help(ctx: &mut Ctx<'_>) -> Outcome {
         "    Reply an error.",
         "HTSTATS <db> [full], HTSTATS-KEY <key> [full]",
         "    Tell how many elements a table has.",
+        "KEYSIZES-HIST-ASSERT-ON-EMPTY <yes|no>",
+        "    Crash when an empty database counts sizes of keys.",
         "LISTPACK <key>",
         "    Print a packed value on standard output.",
         "LOADAOF, RELOAD [NOSAVE] [NOFLUSH] [MERGE]",

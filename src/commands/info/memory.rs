@@ -2,6 +2,7 @@
 
 use super::{Around, Lines, human};
 use crate::config::Choice;
+use crate::script::Scripts;
 use crate::server::memory_report::{MemoryReport, difference, ratio};
 use crate::sys::{alloc, process};
 
@@ -28,7 +29,7 @@ pub(super) fn memory(l: &mut Lines, a: &Around<'_>) {
     l.put("allocator_resident", m.allocator.resident);
     l.put("allocator_muzzy", m.allocator.muzzy);
     l.bytes("total_system_memory", process::total_memory_bytes());
-    scripts(l);
+    scripts(l, &s.scripts);
     l.bytes("maxmemory", s.config.maxmemory);
     l.put("maxmemory_policy", s.config.maxmemory_policy.name());
     fragmentation(l, &m);
@@ -47,19 +48,22 @@ pub(super) fn memory(l: &mut Lines, a: &Around<'_>) {
     l.put("lazyfreed_objects", s.ks.lazy.freed());
 }
 
-/// Scripts have no room yet: nothing is used for them.
-fn scripts(l: &mut Lines) {
-    l.put("used_memory_lua", 0);
-    l.put("used_memory_vm_eval", 0);
-    l.put("used_memory_lua_human", human(0));
-    l.put("used_memory_scripts_eval", 0);
-    l.put("number_of_cached_scripts", 0);
-    l.put("number_of_functions", 0);
-    l.put("number_of_libraries", 0);
-    l.put("used_memory_vm_functions", 0);
-    l.bytes("used_memory_vm_total", 0);
-    l.put("used_memory_functions", 0);
-    l.bytes("used_memory_scripts", 0);
+/// The Lua states and what is kept beside them.
+fn scripts(l: &mut Lines, scripts: &Scripts) {
+    let (eval, functions) = scripts.vm_bytes();
+    let (cached, libraries) = (scripts.cache.mem_bytes(), scripts.libraries.mem_bytes());
+    let (library_count, function_count) = scripts.libraries.counts();
+    l.put("used_memory_lua", eval);
+    l.put("used_memory_vm_eval", eval);
+    l.put("used_memory_lua_human", human(eval as u64));
+    l.put("used_memory_scripts_eval", cached);
+    l.put("number_of_cached_scripts", scripts.cache.len());
+    l.put("number_of_functions", function_count);
+    l.put("number_of_libraries", library_count);
+    l.put("used_memory_vm_functions", functions);
+    l.bytes("used_memory_vm_total", (eval + functions) as u64);
+    l.put("used_memory_functions", libraries);
+    l.bytes("used_memory_scripts", (cached + libraries) as u64);
 }
 
 fn fragmentation(l: &mut Lines, m: &MemoryReport) {

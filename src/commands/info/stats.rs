@@ -35,7 +35,7 @@ pub(super) fn stats(l: &mut Lines, a: &Around<'_>) {
     );
     l.put("evicted_keys", ks.evicted);
     l.put("evicted_clients", st.evicted_clients);
-    l.put("evicted_scripts", 0);
+    l.put("evicted_scripts", s.scripts.evicted);
     let over_now_ns = s.eviction.exceeded_now_ns(s.clock.mono_ns);
     let over_ns = s.eviction.exceeded_ns + over_now_ns;
     l.put("total_eviction_exceeded_time", over_ns / 1_000_000);

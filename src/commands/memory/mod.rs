@@ -160,9 +160,9 @@ fn holders(p: &mut Pairs<'_>, m: &MemoryReport) {
     p.int("clients.normal", m.clients);
     p.int("cluster.links", 0);
     p.int("aof.buffer", m.aof_buffer);
-    p.int("lua.caches", 0);
-    p.int("functions.caches", 0);
-    p.int("script.VMs", 0);
+    p.int("lua.caches", m.script_caches.0);
+    p.int("functions.caches", m.script_caches.1);
+    p.int("script.VMs", m.script_vms);
 }
 
 fn totals(p: &mut Pairs<'_>, m: &MemoryReport) {

@@ -82,7 +82,7 @@ pub(super) static ROWS: &[Row] = &[
     gauge("used_memory_startup", "memory_used_startup_bytes"),
     gauge("used_memory_dataset", "memory_used_dataset_bytes"),
     gauge("used_memory_lua", "memory_used_lua_bytes"),
-    gauge("used_memory_vm_total", "memory_used_vm_total"),
+    gauge("used_memory_vm_total", "memory_used_vm_bytes"),
     gauge("used_memory_functions", "memory_used_functions_bytes"),
     gauge("used_memory_scripts", "memory_used_scripts_bytes"),
     same("number_of_cached_scripts"),

@@ -48,6 +48,15 @@ pub unsafe trait Item: Sized {
     /// How full a segment may become, in percent, before it grows: 88 trades a little speed for memory.
     const LOAD_PERCENT: usize = 88;
 
+    /// Whether the table counts its items by [`Item::class`].
+    const COUNTED: bool = false;
+
+    /// The class this item is counted in; it may change with the item, which the table notices (INFO keysizes).
+    #[inline(always)]
+    fn class(&self) -> u8 {
+        0
+    }
+
     /// The bytes this item is found by.
     fn key(&self) -> &[u8];
 
@@ -70,6 +79,22 @@ pub unsafe trait Item: Sized {
 /// Where an item lies; see [`Table::locate`].
 #[derive(Clone, Copy)]
 pub struct Place(Hit);
+
+/// How many items there are of each class.
+pub type Classes = [u64; 256];
+
+/// An item went from one class (if it was there) to another (if it still is).
+#[inline]
+fn recount(classes: &mut Option<Box<Classes>>, from: Option<u8>, to: Option<u8>) {
+    let classes = classes.get_or_insert_with(|| Box::new([0; 256]));
+    if let Some(from) = from {
+        debug_assert!(classes[usize::from(from)] > 0, "class {from} is empty");
+        classes[usize::from(from)] = classes[usize::from(from)].saturating_sub(1);
+    }
+    if let Some(to) = to {
+        classes[usize::from(to)] += 1;
+    }
+}
 
 /// A borrowed item, as `&'a T` would be if slots held plain pointers.
 pub struct Ref<'a, T: Item> {
@@ -134,6 +159,30 @@ pub struct RefMut<'a, T: Item> {
     item: ManuallyDrop<T>,
     slot: &'a mut u64,
     marked: &'a mut usize,
+    classes: &'a mut Option<Box<Classes>>,
+    class: u8,
+}
+
+impl<'a, T: Item> RefMut<'a, T> {
+    /// # Safety
+    /// `slot` is an occupied slot of the table whose counts are given, and borrowed by nobody else.
+    #[inline(always)]
+    unsafe fn new(
+        slot: &'a mut u64,
+        marked: &'a mut usize,
+        classes: &'a mut Option<Box<Classes>>,
+    ) -> Self {
+        // SAFETY: occupied slot; the guard writes the pointer back.
+        let item = unsafe { lend::<T>(*slot) };
+        let class = if T::COUNTED { item.class() } else { 0 };
+        RefMut {
+            item,
+            slot,
+            marked,
+            classes,
+            class,
+        }
+    }
 }
 
 impl<T: Item> RefMut<'_, T> {
@@ -176,6 +225,12 @@ impl<T: Item> DerefMut for RefMut<'_, T> {
 impl<T: Item> Drop for RefMut<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
+        if T::COUNTED {
+            let class = self.item.class();
+            if class != self.class {
+                recount(self.classes, Some(self.class), Some(class));
+            }
+        }
         // SAFETY: taken once, here; the slot becomes the owner again.
         let raw = unsafe { ManuallyDrop::take(&mut self.item) }
             .into_raw()
@@ -212,6 +267,7 @@ pub struct Table<T: Item> {
     head: u64,
     len: usize,
     marked: usize,
+    classes: Option<Box<Classes>>,
     /// At least `n << depth` of every segment: what draws are rejected against.
     widest: u64,
     /// Segments whose depth is `lgd`; at 0 the directory can be halved. Unused while `lgd == 0`.
@@ -258,6 +314,7 @@ impl<T: Item> Table<T> {
             head: 0,
             len: 0,
             marked: 0,
+            classes: None,
             widest: 0,
             deepest: 0,
             lgd: 0,
@@ -285,6 +342,11 @@ impl<T: Item> Table<T> {
     #[inline(always)]
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Items by class; None when none was ever counted.
+    pub fn classes(&self) -> Option<&Classes> {
+        self.classes.as_deref()
     }
 
     /// Number of marked items.
@@ -418,12 +480,8 @@ impl<T: Item> Table<T> {
     pub unsafe fn at_mut(&mut self, place: Place) -> RefMut<'_, T> {
         // SAFETY: by the contract the place is an occupied slot, and the table is exclusively borrowed.
         let slot = unsafe { &mut (*place.0.bucket_ptr()).slots[place.0.slot] };
-        // SAFETY: occupied slot; the guard writes the pointer back.
-        RefMut {
-            item: unsafe { lend(*slot) },
-            slot,
-            marked: &mut self.marked,
-        }
+        // SAFETY: as above.
+        unsafe { RefMut::new(slot, &mut self.marked, &mut self.classes) }
     }
 
     /// The item whose key is `key`, to change it.
@@ -432,12 +490,8 @@ impl<T: Item> Table<T> {
         let hit = self.probe(h, key)?;
         // SAFETY: the table is exclusively borrowed, so this is the only reference to the slot.
         let slot = unsafe { &mut (*hit.bucket_ptr()).slots[hit.slot] };
-        Some(RefMut {
-            // SAFETY: occupied slot; the guard writes the pointer back.
-            item: unsafe { lend(*slot) },
-            slot,
-            marked: &mut self.marked,
-        })
+        // SAFETY: as above; a hit is an occupied slot.
+        Some(unsafe { RefMut::new(slot, &mut self.marked, &mut self.classes) })
     }
 
     /// Whether there is an item with this key.
@@ -457,6 +511,9 @@ impl<T: Item> Table<T> {
     pub fn insert_marked(&mut self, h: u64, item: T, mark: bool) {
         debug_assert_eq!(h, item.hash());
         debug_assert!(!self.contains(h, item.key()));
+        if T::COUNTED {
+            recount(&mut self.classes, None, Some(item.class()));
+        }
         let raw = item.into_raw().as_ptr() as u64;
         debug_assert_eq!(raw & !POINTER, 0);
         let (segment, first) = self.make_room(h);
@@ -499,7 +556,7 @@ impl<T: Item> Table<T> {
         let hit = self.probe(h, key)?;
         let (segment, word) = (hit.segment, hit.word());
         // SAFETY: the table is exclusively borrowed; every index is inside the segment, the slot is taken once.
-        let item = unsafe {
+        let item: T = unsafe {
             segment.bucket_mut(hit.bucket).tags[hit.slot] = 0;
             segment.bucket_mut(hit.bucket).slots[hit.slot] = 0;
             let mut b = hit.home;
@@ -509,6 +566,9 @@ impl<T: Item> Table<T> {
             }
             take(word)
         };
+        if T::COUNTED {
+            recount(&mut self.classes, Some(item.class()), None);
+        }
         self.len -= 1;
         self.marked -= usize::from(word & MARK != 0);
         let first = self.first(self.index(h), segment.depth);

@@ -348,7 +348,7 @@ impl<T: Item> Table<T> {
     pub fn mem_bytes(&self) -> usize {
         let mut bytes = if self.lgd == 0 { 0 } else { 12 << self.lgd };
         self.each_segment(|_, s| bytes += s.n * 64);
-        bytes
+        bytes + self.classes.as_ref().map_or(0, |c| size_of_val(&**c))
     }
 
     /// Drops the items, fetching ahead; the slots are dead afterwards.

@@ -12,3 +12,17 @@ pub mod cmsgpack;
 pub mod number;
 mod replay;
 pub mod structs;
+
+use super::lua::Lua;
+use std::ffi::CStr;
+
+/// What installs a library: pushes its table.
+pub type Install = fn(&mut Lua<'_>);
+
+/// Every library with the global it is found under.
+pub const ALL: [(&CStr, Install); 4] = [
+    (c"cjson", cjson::install),
+    (c"cmsgpack", cmsgpack::install),
+    (c"struct", structs::install),
+    (c"bit", bit::install),
+];

@@ -22,6 +22,7 @@ use crate::persist::load::{LoadPlan, Loader, Step};
 use crate::persist::snapshot::delay;
 use crate::persist::state::Loading;
 use crate::resp::{Args, OwnedArgs};
+use crate::script::libraries::Restore;
 use crate::server::{Server, ServerState};
 use std::io::{Cursor, Read};
 use std::path::PathBuf;
@@ -213,7 +214,9 @@ impl Server {
                 }
             }
         }
-        self.loaded_well(loader.loaded.clone());
+        if !self.loaded_well(loader.loaded.clone(), Restore::Flush) {
+            return Err(LoadFailed::Rdb(replay.path.clone(), LoadError::Library));
+        }
         let offset = loader.offset();
         let (rest, left) = loader.into_parts();
         let input: Input = Box::new(Cursor::new(left).chain(rest));

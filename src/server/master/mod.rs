@@ -24,6 +24,7 @@ use super::{Server, deliver};
 use crate::client::replica::ReplicaStage;
 use crate::client::{Client, ClientFlags, ClientRef};
 use crate::net::PeerName;
+use crate::persist::state::ChildKind;
 
 /// What a server keeps for its replicas beside the history.
 #[derive(Debug, Default)]
@@ -105,12 +106,32 @@ impl Server {
             history.release(cursor);
             history.trim();
         }
-        client.replica = None;
+        let waited = client
+            .replica
+            .take()
+            .is_some_and(|r| r.stage == ReplicaStage::WaitEnd);
         if self.repl.replicas.is_empty() {
             self.repl.lonely_since_s = self.clock.now_s();
         }
         self.refresh_good_replicas();
         self.pipe_lost_replica(client.handle);
+        if waited {
+            self.stop_file_for_nobody();
+        }
+    }
+
+    /// A file that was made for replicas only (nobody configured save points) is of no use when none waits for it any more.
+    fn stop_file_for_nobody(&mut self) {
+        let to_file = self
+            .persist
+            .child
+            .as_ref()
+            .is_some_and(|c| c.kind == ChildKind::Rdb);
+        let wanted = !self.config.save.is_empty()
+            || !self.replicas_in(|s| s == ReplicaStage::WaitEnd).is_empty();
+        if to_file && !wanted {
+            self.stop_rdb_child();
+        }
     }
 
     /// Replicas in one of these stages that are in the table.

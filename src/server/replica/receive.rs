@@ -20,6 +20,7 @@ use crate::repl::ReplId;
 use crate::repl::feed::{Feed, Pumped};
 use crate::repl::link::{Parsing, Receiving, Sink, Stage};
 use crate::repl::transfer::Framing;
+use crate::script::libraries::Restore;
 use crate::server::host::os_text;
 use crate::server::loading::LoadError;
 use std::fs::File;
@@ -208,7 +209,7 @@ impl Server {
         log::info!("MASTER <-> REPLICA sync: Loading DB in memory");
         self.empty_for_snapshot();
         let path = self.config.dbfilename.as_path().to_owned();
-        match self.load_rdb(&path, false) {
+        match self.load_rdb(&path, Restore::Flush) {
             Ok(true) => {
                 self.drop_file_if_unwanted();
                 let link = &mut self.repl.link;
@@ -418,7 +419,7 @@ impl Server {
             log::info!("MASTER <-> REPLICA sync: Swapping active DB with loaded DB");
             self.swap_in(*aside);
         }
-        self.loaded_well(loaded);
+        self.loaded_well(loaded, Restore::Flush);
         self.synced(conn, rest, history);
     }
 

@@ -195,10 +195,15 @@ fn connect(ctx: &Ctx<'_>, timeout: Duration) -> Result<Link, Error> {
     // A port that is none cannot be reached either; upstream finds out when it writes.
     let port = parse_i64(ctx.arg(2)).and_then(|p| u16::try_from(p).ok());
     let link = Link::open(host, port.ok_or(CANNOT_WRITE)?, timeout);
-    link.map_err(|e| match e {
+    let mut link = link.map_err(|e| match e {
         LinkError::Refused => CANNOT_WRITE,
         LinkError::Unresolved | LinkError::TimedOut => CANNOT_CONNECT,
-    })
+    })?;
+    if let Some(session) = ctx.server.node_session(host) {
+        let session = session.map_err(|_| CANNOT_CONNECT)?;
+        link.secure(session, timeout).map_err(|_| CANNOT_CONNECT)?;
+    }
+    Ok(link)
 }
 
 /// Sends everything at once and reads one answer per command.

@@ -6,7 +6,8 @@
 //! [`Links`] keeps connections for the next command to the same place: at most [`MAX_LINKS`], unused ones go after
 //! [`IDLE_S`] seconds.
 
-use std::io::{self, Read, Write};
+use super::tls::Session;
+use std::io::{self, IoSlice, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
@@ -32,6 +33,7 @@ pub enum LinkError {
 #[derive(Debug)]
 pub struct Link {
     stream: TcpStream,
+    tls: Option<Box<Session>>,
     /// Bytes read and not yet used.
     buf: Vec<u8>,
     at: usize,
@@ -65,6 +67,7 @@ impl Link {
         let _ = stream.set_nodelay(true);
         Link {
             stream,
+            tls: None,
             buf: Vec::new(),
             at: 0,
             db: None,
@@ -78,7 +81,39 @@ impl Link {
     /// What the system says; `TimedOut` or `WouldBlock` when the time was over.
     pub fn send(&mut self, bytes: &[u8], timeout: Duration) -> io::Result<()> {
         self.stream.set_write_timeout(Some(timeout))?;
-        self.stream.write_all(bytes)
+        let Some(tls) = &mut self.tls else {
+            return self.stream.write_all(bytes);
+        };
+        let mut left = bytes;
+        while !left.is_empty() {
+            let n = tls.write(&mut self.stream, &[IoSlice::new(left)])?;
+            left = &left[n..];
+        }
+        match tls.flush(&mut self.stream)? {
+            true => Ok(()),
+            false => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+
+    /// Speaks TLS from here on; the handshake is done within `timeout`.
+    ///
+    /// # Errors
+    /// What the system or the session says; `TimedOut` when the time was over.
+    pub fn secure(&mut self, session: Session, timeout: Duration) -> io::Result<()> {
+        let until = Instant::now() + timeout;
+        self.stream.set_write_timeout(Some(timeout))?;
+        let tls = self.tls.insert(Box::new(session));
+        while tls.is_handshaking() {
+            tls.flush(&mut self.stream)?;
+            let mut once = Once::before(&mut self.stream, until)?;
+            match tls.read(&mut once, &mut self.buf, 1) {
+                Err(e) if is_timeout(&e) => {}
+                Ok(_) if tls.is_handshaking() => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        tls.flush(&mut self.stream).map(|_| ())
     }
 
     /// The next line without its end, at most [`MAX_LINE`] bytes of it, within `timeout`.
@@ -106,19 +141,70 @@ impl Link {
 
     /// Replaces the used buffer by what comes next.
     fn fill(&mut self, until: Instant) -> io::Result<()> {
+        const ROOM: usize = 16 * 1024;
+        self.at = 0;
+        self.buf.clear();
+        let got = loop {
+            let mut once = Once::before(&mut self.stream, until)?;
+            let Some(tls) = &mut self.tls else {
+                self.buf.resize(ROOM, 0);
+                let got = once.read(&mut self.buf);
+                self.buf.truncate(*got.as_ref().unwrap_or(&0));
+                break got?;
+            };
+            // More than one read can bring, so nothing is left behind in the session.
+            match tls.read(&mut once, &mut self.buf, 4 * ROOM) {
+                // Something came, but no plain text yet.
+                Err(e) if is_timeout(&e) && once.used => {}
+                got => break got?,
+            }
+        };
+        match got {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A blocking socket from which one read is made: a session reads until it would block, and with this it would after one.
+struct Once<'s> {
+    stream: &'s mut TcpStream,
+    used: bool,
+}
+
+impl<'s> Once<'s> {
+    /// The read may last until then; `TimedOut` when that is over.
+    fn before(stream: &'s mut TcpStream, until: Instant) -> io::Result<Self> {
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        self.stream.set_read_timeout(Some(left))?;
-        self.buf.resize(16 * 1024, 0);
-        let got = self.stream.read(&mut self.buf);
-        self.buf.truncate(*got.as_ref().unwrap_or(&0));
-        self.at = 0;
-        match got? {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            _ => Ok(()),
+        stream.set_read_timeout(Some(left))?;
+        Ok(Once {
+            stream,
+            used: false,
+        })
+    }
+}
+
+impl Read for Once<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.used {
+            return Err(io::ErrorKind::WouldBlock.into());
         }
+        let n = self.stream.read(buf)?;
+        self.used = true;
+        Ok(n)
+    }
+}
+
+impl Write for Once<'_> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.stream.write(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
     }
 }
 

@@ -6,7 +6,7 @@
 use super::Server;
 use crate::config::{Config, TlsAuthClients};
 use crate::net::Conn;
-use crate::net::tls::{ClientAuth, Contexts, Settings, TlsError};
+use crate::net::tls::{ClientAuth, Contexts, Session, Settings, TlsError};
 use std::path::Path;
 
 /// Whether anything of this configuration speaks TLS.
@@ -45,6 +45,12 @@ fn load(c: &Config) -> Result<Contexts, TlsError> {
 }
 
 impl Server {
+    /// A session with another node at `host`, if nodes are spoken to by TLS (`tls-cluster`).
+    pub fn node_session(&self, host: &str) -> Option<Result<Session, TlsError>> {
+        let contexts = self.config.tls_cluster.then_some(self.tls.as_ref()?)?;
+        Some(contexts.connect(host))
+    }
+
     /// Loads certificates and settings, if anything needs them. Err: why was logged, and the old ones stay.
     pub fn load_tls(&mut self) -> Result<(), ()> {
         if !is_wanted(&self.config) {

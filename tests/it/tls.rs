@@ -361,3 +361,23 @@ fn a_replica_follows_its_master_by_tls() {
     assert_eq!(to_master.cmd("SET after sync").text_of(), "OK");
     eventually("stream", &mut to_replica, "after", "sync");
 }
+
+#[test]
+fn keys_migrate_by_tls() {
+    let (from, _) = start(&["--tls-cluster", "yes"]);
+    let (to, to_port) = start(&[]);
+    let mut source = from.conn();
+    let big = "x".repeat(300_000);
+    assert_eq!(source.call(&["SET", "k", &big]).text_of(), "OK");
+    let moved = format!("MIGRATE 127.0.0.1 {to_port} k 0 5000");
+    assert_eq!(source.cmd(&moved).text_of(), "OK");
+    assert_eq!(to.conn().cmd("GET k").text_of(), big);
+    // Who does not speak TLS is no target.
+    assert_eq!(source.cmd("SET k v").text_of(), "OK");
+    let refused = source.cmd(&format!("MIGRATE 127.0.0.1 {} k 0 500", to.port));
+    assert!(
+        refused.error_text().is_some_and(|e| e.starts_with("IOERR")),
+        "{refused:?}"
+    );
+    assert_eq!(source.cmd("GET k").text_of(), "v");
+}

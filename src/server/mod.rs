@@ -15,6 +15,7 @@ pub mod deliver;
 pub mod event_loop;
 pub mod eviction;
 pub mod expiry;
+mod flushing;
 pub mod host;
 pub mod input;
 pub mod loading;

@@ -250,9 +250,13 @@ impl Server {
     ) -> Result<Self, StartError> {
         let clock = Clock::new();
         let seed = crate::sys::entropy::random_u64();
-        let lazy =
-            LazyFree::start().map_err(|e| StartError::Io("Starting the freeing thread", e))?;
         let poller = Poller::new().map_err(|e| StartError::Io("Opening the poller", e))?;
+        let waker = poller.waker();
+        let lazy = LazyFree::start(move || {
+            // Should it fail, cron comes by before long.
+            let _ = waker.wake();
+        })
+        .map_err(|e| StartError::Io("Starting the freeing thread", e))?;
         let mut server = Server {
             ks: Keyspace::new(config.databases as usize, seed, lazy),
             clients: Clients::new(),

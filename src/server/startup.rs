@@ -320,7 +320,7 @@ impl Server {
     /// Takes over settings that other rooms keep in a quicker form. Called at start and after CONFIG SET.
     pub fn settings_changed(&mut self) {
         self.latency
-            .set_threshold_ms(self.config.latency_monitor_threshold as u64);
+            .set_threshold_ms(self.config.latency_monitor_threshold);
         self.client_limit_changed();
         self.state
             .set(ServerState::MAXMEMORY, self.config.maxmemory > 0);
@@ -343,7 +343,7 @@ impl Server {
 
     /// Opens the listening sockets.
     pub fn listen(&mut self) -> Result<(), StartError> {
-        if self.load_tls().is_err() {
+        if !self.load_tls() {
             log::warn!("Failed to configure TLS. Check logs for more info.");
             return Err(StartError::Logged);
         }

@@ -131,7 +131,6 @@ fn acknowledged_writes_survive_kill_9() {
 }
 
 #[test]
-#[ignore = "not settled yet: see Open ends in ARCHITECTURE.md"]
 fn a_damaged_middle_is_refused_and_a_torn_end_is_cut() {
     let args = ["--appendonly", "yes"];
     let mut server = Server::start(&args);

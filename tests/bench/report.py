@@ -8,9 +8,12 @@ UNITS = {
     "resident": "resident memory, bytes per element",
     "ms": "longest stall, ms",
     "s": "seconds",
+    "lag": "lag between due time and expired event, ms",
+    "cpu": "share of one CPU while they expire",
+    "hits": "hit ratio at maxmemory 50mb",
     "share": "resident memory after deleting 90 % of 5 M keys, share of the peak",
 }
-MORE_IS_BETTER = {"rps"}
+MORE_IS_BETTER = {"rps", "hits"}
 
 
 def best(peers, unit):
@@ -23,7 +26,7 @@ def table(unit, rows, names):
         peers = [by[n] for n in names[:-1] if by.get(n)]
         ours, other = by.get(names[-1]), best(peers, unit)
         ratio = f"{ours / other:.2f}" if ours and other else "-"
-        show = lambda v: "-" if v is None else (f"{v:,.0f}" if v >= 1000 else f"{v:.2f}")
+        show = lambda v: "-" if v is None else (f"{v:,.0f}" if v >= 1000 else f"{v:.2f}" if v >= 1 else f"{v:.3f}")
         out.append(f"| {row} | " + " | ".join(show(by.get(n)) for n in names) + f" | {ratio} |")
     return "\n".join(out) + "\n"
 

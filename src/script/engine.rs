@@ -137,6 +137,10 @@ impl Engine {
     }
 }
 
+// SAFETY: a state and its heap belong to their engine alone and are tied to no thread. An engine changes hands only between runs,
+// when no handle of it is in use.
+unsafe impl Send for Engine {}
+
 impl Drop for Engine {
     fn drop(&mut self) {
         // SAFETY: nothing runs in the state; the heap was made by Box and goes after it.

@@ -1,6 +1,6 @@
 //! SCRIPT: the cache of EVAL's scripts, and stopping one.
 
-use super::wrong_arguments;
+use super::{free, wrong_arguments};
 use crate::exec::command::{Command, Group, acl, flags};
 use crate::exec::{Ctx, Flow, Outcome};
 use crate::resp::Error;
@@ -112,7 +112,8 @@ fn script_flush(ctx: &mut Ctx<'_>) -> Outcome {
             "ERR SCRIPT FLUSH only support SYNC|ASYNC option",
         ));
     }
-    ctx.server.scripts.flush();
+    let old = ctx.server.scripts.flush();
+    free(ctx, old);
     ctx.reply().ok();
     Ok(Flow::Done)
 }

@@ -24,6 +24,7 @@ pub mod cache;
 pub mod call;
 pub mod checks;
 pub mod convert;
+pub mod debugger;
 pub mod effects;
 pub mod engine;
 pub mod lib;
@@ -72,6 +73,10 @@ pub struct Scripts {
     pub evicted: u64,
     /// `lua-enable-deprecated-api`.
     deprecated: bool,
+    /// The debugging session under way.
+    debug: Option<Box<debugger::Session>>,
+    /// Processes of forked debugging sessions.
+    sessions: Vec<i32>,
     /// The run under way.
     run: Option<Run>,
     /// The client's output while a script runs.
@@ -134,6 +139,8 @@ impl Scripts {
             cache: Cache::default(),
             libraries: Libraries::default(),
             evicted: 0,
+            debug: None,
+            sessions: Vec::new(),
             run: None,
             out: OutBuf::new(),
             args: OwnedArgs::new(),

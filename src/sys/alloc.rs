@@ -164,14 +164,7 @@ fn write_ctl<T>(name: &CStr, mut value: T) -> bool {
 /// # Errors
 /// What jemalloc has against it, as an error number of the system. Controls that take addresses are not there.
 pub fn control(name: &[u8], value: Option<i64>) -> Result<i64, i32> {
-    let takes_addresses = [&b"hooks"[..], b"create", b"experimental", b"prof"];
-    let name = std::ffi::CString::new(name).map_err(|_| libc::ENOENT)?;
-    if takes_addresses
-        .iter()
-        .any(|word| memchr::memmem::find(name.as_bytes(), word).is_some())
-    {
-        return Err(libc::ENOENT);
-    }
+    let name = control_name(name)?;
     let mut failed = libc::EINVAL;
     // A control does not tell how wide it is; with another width it answers EINVAL and does nothing.
     for width in [8, 4, 1] {
@@ -200,6 +193,39 @@ pub fn control(name: &[u8], value: Option<i64>) -> Result<i64, i32> {
         }
     }
     Err(failed)
+}
+
+/// Does what a control that takes and gives nothing does, such as `thread.tcache.flush` (DEBUG MALLCTL-STR name VOID).
+///
+/// # Errors
+/// As [`control`].
+pub fn order(name: &[u8]) -> Result<(), i32> {
+    let name = control_name(name)?;
+    let (old, new) = (ptr::null_mut(), ptr::null_mut());
+    // SAFETY: nothing is read or written; controls that would free what is in use are refused by their names.
+    match unsafe { je::mallctl(name.as_ptr(), old, ptr::null_mut(), new, 0) } {
+        0 => Ok(()),
+        failed => Err(failed),
+    }
+}
+
+/// The name of a control that may be used from outside: none that takes addresses or throws memory in use away.
+fn control_name(name: &[u8]) -> Result<std::ffi::CString, i32> {
+    const DENIED: [&[u8]; 6] = [
+        b"hooks",
+        b"create",
+        b"experimental",
+        b"prof",
+        b"reset",
+        b"destroy",
+    ];
+    if DENIED
+        .iter()
+        .any(|word| memchr::memmem::find(name, word).is_some())
+    {
+        return Err(libc::ENOENT);
+    }
+    std::ffi::CString::new(name).map_err(|_| libc::ENOENT)
 }
 
 /// The allocator's own statistics, in bytes.

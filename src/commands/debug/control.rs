@@ -215,10 +215,21 @@ pub(super) fn mallctl(ctx: &mut Ctx<'_>) -> Outcome {
         3 => None,
         _ => Some(ctx.int(3)?),
     };
-    let old = crate::sys::alloc::control(ctx.arg(2), value).map_err(|number| {
-        let error = std::io::Error::from_raw_os_error(number);
-        Error::text(format!("ERR {}", crate::server::host::os_text(&error)))
-    })?;
+    let old = crate::sys::alloc::control(ctx.arg(2), value).map_err(system_error)?;
     ctx.reply().int(old);
     Ok(Flow::Done)
+}
+
+/// One of its orders, `VOID`; controls whose values are text are not looked at.
+pub(super) fn mallctl_str(ctx: &mut Ctx<'_>) -> Outcome {
+    if !ctx.is(3, "VOID") {
+        return Err(Error::new("ERR Only VOID is supported here"));
+    }
+    crate::sys::alloc::order(ctx.arg(2)).map_err(system_error)?;
+    done(ctx)
+}
+
+fn system_error(number: i32) -> Error {
+    let error = std::io::Error::from_raw_os_error(number);
+    Error::text(format!("ERR {}", crate::server::host::os_text(&error)))
 }

@@ -94,6 +94,12 @@ fn configure(
     commands: &[&'static Command],
 ) -> Result<(Config, Registry), ConfigError> {
     let config = crate::config::load(line, sentinel)?;
+    if config.cluster_enabled {
+        // Serving all keys where others expect a node that knows its slots would lose data.
+        return Err(ConfigError::Whole(
+            ">>> 'cluster-enabled yes'\nCluster mode is not part of this version".into(),
+        ));
+    }
     let mut registry = Registry::new(commands);
     for (from, to) in &config.rename_command {
         registry

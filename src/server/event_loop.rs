@@ -164,6 +164,7 @@ impl Server {
             self.evict_more();
         }
         blocking::expire_deadlines(self);
+        self.finish_flushes();
         // While data are loaded nobody may take any of them.
         if !loading && !self.ks.fx.ready.is_empty() {
             // Keys that changed outside of any command: expiry, loading.

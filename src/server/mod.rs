@@ -15,6 +15,7 @@ pub mod deliver;
 pub mod event_loop;
 pub mod eviction;
 pub mod expiry;
+mod flushing;
 pub mod host;
 pub mod input;
 pub mod loading;
@@ -174,11 +175,14 @@ pub struct Server {
     pub cron_loops: u64,
 }
 
+/// Writes INFO with these sections; the client is the one that asks, out of the table.
+pub type WriteInfo = fn(&Server, Option<&crate::client::Client>, &[&[u8]]) -> Vec<u8>;
+
 /// Texts about the server, written in the room of the commands and wanted in this one. Handed in at start.
 #[derive(Clone, Copy)]
 pub struct Reports {
-    /// INFO with these sections; the client is the one that asks, out of the table.
-    pub info: fn(&Server, Option<&crate::client::Client>, &[&[u8]]) -> Vec<u8>,
+    /// INFO.
+    pub info: WriteInfo,
     /// The metrics, in OpenMetrics' own format or as Prometheus' text.
     pub metrics: fn(&Server, bool) -> Vec<u8>,
 }

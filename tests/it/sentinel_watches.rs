@@ -4,11 +4,11 @@
 use super::harness::server::reference_named;
 use super::harness::{Conn, Server};
 use super::replication_load::{Dice, assert_same, info, text, wait_until, wait_up, write_some};
-use std::path::PathBuf;
+use std::path::Path;
 
 const NAME: &str = "mymaster";
 
-fn sentinel(binary: &PathBuf, master: u16) -> Server {
+fn sentinel(binary: &Path, master: u16) -> Server {
     let dir = tempfile::tempdir().expect("a folder");
     let file = dir.path().join("sentinel.conf");
     let lines = [

@@ -55,6 +55,7 @@ impl Server {
         let was_master = self.config.replicaof.replace(master).is_none();
         self.end_stream();
         blocking::release_all_on_keys(self, UNBLOCKED);
+        self.finish_flushes_early();
         self.cancel_attempt();
         if was_master {
             self.cache_own_history();

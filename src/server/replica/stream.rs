@@ -21,7 +21,7 @@ impl Server {
     /// The stream begins on `conn`: bytes in `rest` have come already. `db` is what it has selected.
     pub(super) fn begin_stream(&mut self, mut conn: Conn, rest: Vec<u8>, offset: i64, db: u32) {
         let _ = self.poller.remove_conn(&mut conn);
-        if let Err(e) = conn.configure(self.config.repl_timeout.max(0) as u32) {
+        if let Err(e) = conn.configure(self.config.repl_timeout) {
             log::debug!("Setting up the link to the master: {e}");
         }
         let id = self.clients.new_id();

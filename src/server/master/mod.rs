@@ -153,6 +153,10 @@ impl Server {
     /// At the end of a turn, before anything is written: everything that was left for then.
     pub(super) fn tend_replicas(&mut self) {
         self.master.more = false;
+        if let Some(history) = &mut self.repl.backlog {
+            // What was kept for a replica that is gone goes a piece per turn.
+            history.trim();
+        }
         self.serve_waiting();
         self.go_on_with_failover();
         if std::mem::take(&mut self.master.look) {

@@ -57,7 +57,7 @@ impl Server {
     pub fn replicate_from(&mut self, master: MasterAddr) {
         let was_master = self.config.replicaof.replace(master).is_none();
         self.end_stream();
-        blocking::release_all_on_keys(self, UNBLOCKED);
+        blocking::disconnect_waiting(self, UNBLOCKED);
         self.finish_flushes_early();
         self.cancel_attempt();
         if was_master {

@@ -136,7 +136,7 @@ fn what_the_rooms_hold_adds_up() {
         panic!("{db:?}");
     };
     assert!(*main > 100_000 && *expires > 10_000, "{main} {expires}");
-    // The Lua states (`script.VMs`) are part of what a server takes at its start.
+    // What the scripts' states took at start is part of that.
     let parts = int("startup.allocated")
         + int("clients.normal")
         + int("clients.slaves")

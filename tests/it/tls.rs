@@ -88,10 +88,13 @@ impl Tls {
                     CertificateDer::pem_file_iter(file(&format!("{name}.crt"))).expect("a file");
                 let key =
                     PrivateKeyDer::from_pem_file(file(&format!("{name}.key"))).expect("a key");
-                // Not `with_client_auth_cert`: that looks into the certificate, and rustls knows none of version 1.
-                let key = default_provider().key_provider.load_private_key(key);
-                let chain = chain.map(|c| c.expect("a certificate")).collect();
-                let pair = CertifiedKey::new(chain, key.expect("a key of a known kind"));
+                let key = default_provider()
+                    .key_provider
+                    .load_private_key(key)
+                    .expect("a key of a known kind");
+                // Not by `with_client_auth_cert`, which takes no certificates of version 1.
+                let pair =
+                    CertifiedKey::new(chain.map(|c| c.expect("a certificate")).collect(), key);
                 builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(pair)))
             }
         };

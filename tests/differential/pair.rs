@@ -4,6 +4,7 @@ use crate::aside::{self, Aside};
 use crate::compare::{self, Asked};
 use crate::harness::{Conn, Reply, Server, wire};
 use crate::known;
+use crate::trees::QUIET;
 use std::path::Path;
 
 /// Databases the scripts can reach.
@@ -109,7 +110,8 @@ impl Pair {
                     let sent = self.aside.send(args);
                     sent.err().map(|e| self.broken_aside(step, args, &e))
                 }
-                _ => self.step(step, args),
+                Some((word, args)) if word == QUIET.as_bytes() => self.step(step, args, true),
+                _ => self.step(step, args, false),
             };
             if let Some(difference) = differs.or_else(|| self.told(step, args)) {
                 return Some(difference);
@@ -121,12 +123,13 @@ impl Pair {
         self.state(script.len())
     }
 
-    fn step(&mut self, step: usize, args: &[Vec<u8>]) -> Option<Difference> {
+    /// Runs one command on both; with `quiet` everything that is not an error counts as the same.
+    fn step(&mut self, step: usize, args: &[Vec<u8>], quiet: bool) -> Option<Difference> {
         let asked = Asked::new(args);
         if matches!(asked.name.as_str(), "SCAN" | "SSCAN" | "HSCAN" | "ZSCAN") {
             return self.scan(step, &asked);
         }
-        if compare::is_undefined(&asked, &mut self.look[1]) {
+        if args.is_empty() || compare::is_undefined(&asked, &mut self.look[1]) {
             return None;
         }
         let mut replies = Vec::new();
@@ -141,7 +144,9 @@ impl Pair {
         }
         let ((theirs, theirs_raw), (ours, ours_raw)) = (replies.pop()?, replies.pop()?);
         let look = &mut self.look[1];
-        let fine = ours_raw == theirs_raw && !compare::is_random(&asked)
+        let error = |reply: &Reply| matches!(reply, Reply::Error(_));
+        let fine = quiet && !error(&ours) && !error(&theirs)
+            || ours_raw == theirs_raw && !compare::is_random(&asked)
             || if compare::is_random(&asked) {
                 self.random(&asked, &ours, &theirs)
             } else {

@@ -150,11 +150,11 @@ const FILL_ADMINISTRATION: &[&str] = &[
     "EVAL_RO {lua} 1 {k}",
     "? CLIENT KILL (TYPE|ID|SKIPME|ADDR|LADDR|USER|MAXAGE|x) (x|9999999|replica)",
     "? CLIENT KILL 1.2.3.4:5",
-    "? CONFIG SET (maxmemory|hz|nope|port|save|appendonly) (x|-1)",
+    "? CONFIG SET (hz|nope|appendonly) (x|-1)",
     "CONFIG SET (hz) (10|x) [hz]",
     "? HELLO (1|4|x)",
     "? DEBUG (nope|JMAP) [x]",
-    "? CLIENT (REPLY|PAUSE|TRACKING|KILL) [x]",
+    "? CLIENT (REPLY|TRACKING|KILL) [x]",
 ];
 
 /// All families that the reference's trees give.

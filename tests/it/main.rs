@@ -6,6 +6,7 @@ mod blocking;
 mod crash;
 mod cross_load;
 mod harness;
+mod hostile;
 mod info;
 mod latency;
 mod limits;

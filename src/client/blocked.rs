@@ -19,6 +19,8 @@ pub enum BlockKind {
     Postponed,
     /// The end of a shutdown.
     Shutdown,
+    /// What was flushed to be freed (FLUSHALL, FLUSHDB).
+    Freeing,
 }
 
 impl BlockKind {
@@ -28,7 +30,9 @@ impl BlockKind {
             BlockKind::List => Some(Type::List),
             BlockKind::ZSet => Some(Type::ZSet),
             BlockKind::Stream => Some(Type::Stream),
-            BlockKind::Wait | BlockKind::Postponed | BlockKind::Shutdown => None,
+            BlockKind::Wait | BlockKind::Postponed | BlockKind::Shutdown | BlockKind::Freeing => {
+                None
+            }
         }
     }
 }

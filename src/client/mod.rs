@@ -79,6 +79,10 @@ bitflags! {
         const ASKING = 1 << 27;
         /// Its user may not do everything: permissions are asked before each command.
         const RESTRICTED = 1 << 28;
+        /// Its EVALs are run under the debugger.
+        const DEBUGS = 1 << 29;
+        /// The debugger stops the whole server, rather than work in a forked child.
+        const DEBUGS_SYNC = 1 << 30;
     }
 }
 

@@ -217,7 +217,7 @@ pub static LATENCY_DOCTOR: Command = Command {
 fn latency_doctor(ctx: &mut Ctx<'_>) -> Outcome {
     let config = &ctx.server.config;
     let around = Surroundings {
-        threshold_ms: config.latency_monitor_threshold as u64,
+        threshold_ms: config.latency_monitor_threshold,
         slowlog_us: config.slowlog_log_slower_than,
         huge_pages: !config.disable_thp && crate::server::host::huge_pages_always(),
         now_s: ctx.server.clock.now_s(),

@@ -281,7 +281,8 @@ struct Span {
 #[derive(Clone, Copy)]
 struct Item {
     text: Span,
-    score: f64,
+    /// Its value as a number, once known.
+    score: Option<f64>,
     /// What BY found, for ALPHA.
     weight: Option<Span>,
 }
@@ -296,17 +297,21 @@ struct Items {
 impl Items {
     fn push(&mut self, element: listpack::Entry<'_>) {
         let at = self.arena.len();
-        match element {
-            listpack::Entry::Bytes(b) => self.arena.extend_from_slice(b),
+        let score = match element {
+            listpack::Entry::Bytes(b) => {
+                self.arena.extend_from_slice(b);
+                None
+            }
             listpack::Entry::Int(v) => {
                 let mut digits = itoa::Buffer::new();
                 self.arena.extend_from_slice(digits.format(v).as_bytes());
+                Some(v as f64)
             }
-        }
+        };
         let text = self.close(at);
         self.items.push(Item {
             text,
-            score: 0.0,
+            score,
             weight: None,
         });
     }
@@ -333,6 +338,8 @@ impl Items {
         for i in 0..self.items.len() {
             let mut weight = Some(self.items[i].text);
             if let Some(by) = &r.by {
+                // What it is worth by itself does not count.
+                self.items[i].score = None;
                 found.clear();
                 let there = by.find(db, self.text(self.items[i].text), &mut key, &mut found);
                 weight = there.then(|| {
@@ -342,29 +349,58 @@ impl Items {
                 });
             }
             match weight {
-                Some(span) if !r.alpha => self.items[i].score = number(self.text(span))?,
+                _ if !r.alpha && r.by.is_none() && self.items[i].score.is_some() => {}
+                Some(span) if !r.alpha => self.items[i].score = Some(number(self.text(span))?),
                 weight => self.items[i].weight = weight,
             }
         }
         Ok(())
     }
 
+    /// Sorts, and keeps what the request's window shows.
     fn sort(&mut self, r: &Request<'_>) {
+        if !r.alpha {
+            return self.sort_numbers(r);
+        }
         let mut items = std::mem::take(&mut self.items);
         items.sort_by(|a, b| {
-            let order = match r.alpha {
-                false => a
-                    .score
-                    .total_cmp(&b.score)
-                    .then_with(|| self.text(a.text).cmp(self.text(b.text))),
-                true => match (a.weight, b.weight) {
-                    (Some(a), Some(b)) => self.alphabetic(a, b, r.store.is_some()),
-                    (a, b) => a.is_some().cmp(&b.is_some()),
-                },
+            let order = match (a.weight, b.weight) {
+                (Some(a), Some(b)) => self.alphabetic(a, b, r.store.is_some()),
+                (a, b) => a.is_some().cmp(&b.is_some()),
             };
             if r.descending { order.reverse() } else { order }
         });
         self.items = items;
+        self.cut(r.window(self.items.len()));
+    }
+
+    /// Equal numbers are in the order of their texts, so nothing depends on the way of sorting, and what lies behind the window
+    /// need not be sorted at all. Numbers with places are moved, not the items.
+    fn sort_numbers(&mut self, r: &Request<'_>) {
+        let scores = self.items.iter().map(|item| item.score.unwrap_or(0.0));
+        let mut places: Vec<(f64, usize)> = scores.zip(0..).collect();
+        let order = |a: &(f64, usize), b: &(f64, usize)| {
+            let order = a.0.partial_cmp(&b.0).unwrap_or(Ordering::Equal);
+            let text = |place: usize| self.text(self.items[place].text);
+            let order = order.then_with(|| text(a.1).cmp(text(b.1)));
+            if r.descending { order.reverse() } else { order }
+        };
+        let window = r.window(places.len());
+        if window.end < places.len() {
+            places.select_nth_unstable_by(window.end, order);
+            places.truncate(window.end);
+        }
+        places.sort_unstable_by(order);
+        self.items = places[window]
+            .iter()
+            .map(|(_, place)| self.items[*place])
+            .collect();
+    }
+
+    /// Keeps the items of `window` only.
+    fn cut(&mut self, window: Range<usize>) {
+        self.items.truncate(window.end);
+        self.items.drain(..window.start);
     }
 
     /// What is stored must not depend on the locale.
@@ -413,13 +449,8 @@ fn run(ctx: &mut Ctx<'_>, stores: bool) -> Outcome {
     if !r.unsorted {
         items.weigh(&mut db, &r)?;
         items.sort(&r);
-        let window = r.window(items.items.len());
-        items.items.truncate(window.end);
-        items.items.drain(..window.start);
     } else if ty == Some(Type::Set) {
-        let window = r.window(items.items.len());
-        items.items.truncate(window.end);
-        items.items.drain(..window.start);
+        items.cut(r.window(items.items.len()));
     }
     match r.store {
         Some(dest) => store(ctx, &r, &items, dest),

@@ -262,20 +262,25 @@ enum Raised {
 }
 
 /// Where in `ops` the opcode for register `index` starts, or the last one: the offset of the opcode before it, its own, and the
-/// first register it covers. Opcodes of one and two bytes are mixed at random, so nothing here branches on which it is.
+/// first register it covers. The only branch is on the one opcode of two bytes: where the processor guesses it, the next
+/// opcode is read before this one's length is known.
 fn seek(ops: &[u8], index: usize) -> (usize, usize, usize) {
     let (mut previous, mut at, mut first) = (0, 0, 0);
     while let [op, next, ..] = ops[at..] {
+        if op & 0xc0 == 0x40 {
+            let end = first + (usize::from(op & 0x3f) << 8 | usize::from(next)) + 1;
+            if index < end || at + 2 >= ops.len() {
+                break;
+            }
+            (previous, at, first) = (at, at + 2, end);
+            continue;
+        }
         let mask = if op & 0x80 == 0 { 0x3f } else { 3 };
-        let short = usize::from(op & mask) + 1;
-        let long = (usize::from(op & 0x3f) << 8 | usize::from(next)) + 1;
-        let is_long = op & 0xc0 == 0x40;
-        let end = first + if is_long { long } else { short };
-        let size = 1 + usize::from(is_long);
-        if index < end || at + size >= ops.len() {
+        let end = first + usize::from(op & mask) + 1;
+        if index < end {
             break;
         }
-        (previous, at, first) = (at, at + size, end);
+        (previous, at, first) = (at, at + 1, end);
     }
     (previous, at, first)
 }

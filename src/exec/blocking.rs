@@ -28,7 +28,7 @@ use crate::server::Server;
 use std::collections::BTreeMap;
 
 /// What the server knows of its parked clients as a whole.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Blocking {
     /// Number of parked clients (INFO `blocked_clients`).
     pub clients: usize,
@@ -44,6 +44,20 @@ pub struct Blocking {
     last_try: bool,
     /// The running command ran before and was parked: MONITOR has shown it.
     pub again: bool,
+}
+
+impl Default for Blocking {
+    fn default() -> Self {
+        Blocking {
+            clients: 0,
+            on_keys: 0,
+            next_arrival: 1,
+            parked: BTreeMap::new(),
+            serving: false,
+            last_try: false,
+            again: false,
+        }
+    }
 }
 
 /// The unit of a timeout argument.
@@ -406,7 +420,9 @@ pub fn unblock_by_id(server: &mut Server, id: u64, with_error: bool) -> bool {
         .and_then(|c| c.blocked.as_ref())
         .map(|b| b.kind);
     match kind {
-        None | Some(BlockKind::Postponed | BlockKind::Shutdown) => return false,
+        None | Some(BlockKind::Postponed | BlockKind::Shutdown | BlockKind::Freeing) => {
+            return false;
+        }
         Some(_) if with_error => {
             server.errors.count(b"UNBLOCKED");
             release(server, handle, true, |c| {
@@ -419,28 +435,43 @@ pub fn unblock_by_id(server: &mut Server, id: u64, with_error: bool) -> bool {
     true
 }
 
-/// Ends the waiting of everybody who waits for keys, with an error: this server became a replica, or its data go.
-pub fn release_all_on_keys(server: &mut Server, error: &'static [u8]) {
+/// Ends the waiting of everybody who waits for keys or for replicas, with an error and the end of the connection: this server
+/// became a replica, where that waiting makes no sense.
+pub fn disconnect_waiting(server: &mut Server, error: &'static [u8]) {
+    let ends = |kind: BlockKind| kind.wants().is_some() || kind == BlockKind::Wait;
     let waiting: Vec<ClientRef> = server
         .clients
         .iter()
-        .filter(|c| c.blocked.as_ref().is_some_and(|b| b.kind.wants().is_some()))
+        .filter(|c| c.blocked.as_ref().is_some_and(|b| ends(b.kind)))
         .map(|c| c.handle)
         .collect();
     for handle in waiting {
-        release(server, handle, true, |c| c.reply().error_bytes(error));
+        release(server, handle, true, |c| {
+            c.reply().error_bytes(error);
+            c.flags.insert(ClientFlags::CLOSE_AFTER_REPLY);
+        });
     }
 }
 
 /// Clients that wait for something other than keys, oldest first.
 pub fn clients_waiting(server: &Server, kind: BlockKind) -> Vec<ClientRef> {
+    clients_waiting_since(server, kind, u64::MAX)
+}
+
+/// Those of [`clients_waiting`] whose number of arrival is `newest` at most.
+pub fn clients_waiting_since(server: &Server, kind: BlockKind, newest: u64) -> Vec<ClientRef> {
     let kind = kind as u8;
     server
         .blocking
         .parked
-        .range((kind, 0)..=(kind, u64::MAX))
+        .range((kind, 0)..=(kind, newest))
         .map(|(_, c)| *c)
         .collect()
+}
+
+/// The number of arrival that the next client to be parked gets; never 0.
+pub fn next_arrival(server: &Server) -> u64 {
+    server.blocking.next_arrival
 }
 
 /// Many keys of a database came or went at once (SWAPDB, FLUSHALL, a new dataset): every key somebody waits for is looked at

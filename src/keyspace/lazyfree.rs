@@ -1,7 +1,8 @@
 //! Freeing big values in a background thread, so that UNLINK, expiry and FLUSHALL ASYNC do not stall the loop.
 //!
 //! What is sent is owned outright (an entry or a table), so no lock is needed; the thread publishes the memory it freed to
-//! the allocator's counters after each job. INFO reads the number of objects pending and freed.
+//! the allocator's counters after each job. INFO reads the number of objects pending and freed. Jobs are done in order: a
+//! fence says that everything before it is gone (FLUSHALL SYNC waits for one while others are served).
 
 use super::entry::Entry;
 use crate::ds::table::Table;
@@ -27,10 +28,15 @@ pub const LAZYFREE_THRESHOLD: usize = 64;
 /// it would stop everybody for a millisecond and more. What is propagated (DEL or UNLINK) follows the settings all the same.
 pub const STALL_THRESHOLD: usize = 16 * 1024;
 
+enum Job {
+    Free(Garbage),
+    Fence(u64),
+}
+
 /// The door to the thread.
 #[derive(Clone)]
 pub struct LazyFree {
-    jobs: Option<Sender<Garbage>>,
+    jobs: Option<Sender<Job>>,
     counts: Arc<Counts>,
 }
 
@@ -38,12 +44,13 @@ pub struct LazyFree {
 struct Counts {
     pending: AtomicI64,
     freed: AtomicU64,
+    fence: AtomicU64,
 }
 
 impl LazyFree {
-    /// Starts the thread.
-    pub fn start() -> std::io::Result<Self> {
-        let (jobs, inbox) = channel::<Garbage>();
+    /// Starts the thread, which calls `passed` when it has reached a fence.
+    pub fn start(passed: impl Fn() + Send + 'static) -> std::io::Result<Self> {
+        let (jobs, inbox) = channel::<Job>();
         let counts = Arc::new(Counts::default());
         let shared = counts.clone();
         std::thread::Builder::new()
@@ -51,8 +58,16 @@ impl LazyFree {
             .spawn(move || {
                 let mut counters = Counters::of_this_thread();
                 for job in inbox {
-                    let n = job.objects();
-                    drop(job);
+                    let garbage = match job {
+                        Job::Free(garbage) => garbage,
+                        Job::Fence(number) => {
+                            shared.fence.store(number, Ordering::Release);
+                            passed();
+                            continue;
+                        }
+                    };
+                    let n = garbage.objects();
+                    drop(garbage);
                     counters.publish_thread_delta();
                     shared.pending.fetch_sub(n as i64, Ordering::Relaxed);
                     shared.freed.fetch_add(n as u64, Ordering::Relaxed);
@@ -77,9 +92,25 @@ impl LazyFree {
         let n = garbage.objects();
         let Some(jobs) = &self.jobs else { return };
         self.counts.pending.fetch_add(n as i64, Ordering::Relaxed);
-        if jobs.send(garbage).is_err() {
+        if jobs.send(Job::Free(garbage)).is_err() {
             self.counts.pending.fetch_sub(n as i64, Ordering::Relaxed);
         }
+    }
+
+    /// Puts a fence behind everything handed over so far. `number` must not be 0 and grow from fence to fence.
+    pub fn fence(&self, number: u64) {
+        let sent = self
+            .jobs
+            .as_ref()
+            .is_some_and(|jobs| jobs.send(Job::Fence(number)).is_ok());
+        if !sent {
+            self.counts.fence.store(number, Ordering::Release);
+        }
+    }
+
+    /// The number of the last fence before which everything is freed; 0 before the first.
+    pub fn last_fence(&self) -> u64 {
+        self.counts.fence.load(Ordering::Acquire)
     }
 
     /// Objects not freed yet (`lazyfree_pending_objects`).

@@ -214,7 +214,7 @@ fn field_is_true(lua: &mut Lua<'_>, i: c_int, name: &str) -> bool {
 /// An integer as C casts it: what does not fit is the least one.
 fn cut(n: f64) -> i64 {
     const BOUND: f64 = 9_223_372_036_854_775_808.0;
-    if n >= -BOUND && n < BOUND {
+    if (-BOUND..BOUND).contains(&n) {
         n as i64
     } else {
         i64::MIN

@@ -7,7 +7,8 @@
 //! Invariants that make this sound:
 //! - [`lend`] makes the loan from the handler's own references, which are not used again until it has taken the loan back.
 //! - The references that [`borrow`] hands out end with the Rust function called from Lua; such functions do not nest: a command
-//!   run by a script cannot run a script, and neither can what is served meanwhile (`Scripts::running`).
+//!   run by a script cannot run a script, and neither can what is served meanwhile (`Scripts::running`). The one that does is the
+//!   debugger's hook, which holds no such reference while code it was asked to run is running (`debugger/words.rs`).
 //! - The Lua states are owned by `Scripts`; nothing that could drop one runs while `Scripts::running` holds.
 
 use super::lua::{Heap, Lua, RawState, heap_of};

@@ -471,6 +471,9 @@ unsafe extern "C-unwind" fn load(l: *mut RawState) -> c_int {
 
 /// Turns the `err` of a script into a table that says where it was raised; the message handler of every run, visible to
 /// scripts as `__redis__err__handler`.
+///
+/// # Safety
+/// Called by Lua only, with its state.
 pub unsafe extern "C-unwind" fn error_handler(l: *mut RawState) -> c_int {
     // SAFETY: slot 1 is the error; lua_Debug is plain data filled by Lua.
     unsafe {

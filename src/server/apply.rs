@@ -49,13 +49,13 @@ impl Server {
                     .map_err(|()| Reason::Text("Unable to listen on this port. Check server logs."))
             }
             Apply::TlsPort => {
-                self.load_tls().map_err(|()| Reason::Text(NO_TLS))?;
+                self.reload_tls()?;
                 let moved = self.listen_anew();
                 self.show_title();
                 moved
                     .map_err(|()| Reason::Text("Unable to listen on this port. Check server logs."))
             }
-            Apply::Tls => self.load_tls().map_err(|()| Reason::Text(NO_TLS)),
+            Apply::Tls => self.reload_tls(),
             Apply::MaxClients => self.check_maxclients(before),
             Apply::MaxMemory => {
                 self.check_maxmemory();
@@ -135,6 +135,11 @@ impl Server {
                 Ok(())
             }
         }
+    }
+
+    /// Takes certificates and TLS settings anew, or leaves the old ones.
+    fn reload_tls(&mut self) -> Result<(), Reason> {
+        self.load_tls().then_some(()).ok_or(Reason::Text(NO_TLS))
     }
 
     /// Starts or stops the watchdog. Its period is at least two ticks of cron, which winds it up.

@@ -9,6 +9,9 @@
 use super::{Server, ServerState};
 use crate::client::Client;
 
+/// A smaller limit is taken as this, or a slip of the hand would shut out everybody, the administrator included.
+const LEAST_LIMIT: usize = 128 * 1024;
+
 impl Server {
     /// Takes over `maxmemory-clients` (and `maxmemory`, of which it may be a percentage) after start and CONFIG SET.
     pub fn client_limit_changed(&mut self) {
@@ -30,7 +33,12 @@ impl Server {
 
     fn client_limit(&self) -> usize {
         let bytes = self.config.maxmemory_clients.bytes(self.config.maxmemory);
-        usize::try_from(bytes).unwrap_or(usize::MAX)
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        if bytes == 0 {
+            0
+        } else {
+            bytes.max(LEAST_LIMIT)
+        }
     }
 
     /// Closes clients until the rest fits.

@@ -40,7 +40,7 @@ impl Server {
         }
         writeln!(out, "\n------ CONFIG DEBUG OUTPUT ------")?;
         let defaults = config::Config::default();
-        let all = |c| config::get_matching(c, [b"*".as_slice()].into_iter());
+        let all = |c| config::get_matching(c, [b"*".as_slice()]);
         for ((name, value), (_, default)) in all(&self.config).into_iter().zip(all(&defaults)) {
             if value != default && !SECRETS.contains(&&*name) {
                 writeln!(out, "{name} {}", String::from_utf8_lossy(&value))?;

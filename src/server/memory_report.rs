@@ -82,7 +82,12 @@ impl MemoryReport {
             ..Self::default()
         };
         report.stream = server.repl.mem_bytes();
-        report.backlog = report.stream.min(server.config.repl_backlog_size as usize);
+        // What is beyond the wanted length is held for replicas; without any it is about to go.
+        report.backlog = if server.repl.replicas.is_empty() {
+            report.stream
+        } else {
+            report.stream.min(server.config.repl_backlog_size as usize)
+        };
         report.replicas = report.stream - report.backlog;
         for c in server.clients.iter().chain(running) {
             if c.has(ClientFlags::REPLICA | ClientFlags::MASTER) {

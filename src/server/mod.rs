@@ -15,6 +15,7 @@ pub mod deliver;
 pub mod event_loop;
 pub mod eviction;
 pub mod expiry;
+mod flushing;
 pub mod host;
 pub mod input;
 pub mod loading;
@@ -44,7 +45,7 @@ use crate::ds::dense::DenseSet;
 use crate::exec::call::CommandStat;
 use crate::exec::registry::Registry;
 use crate::keyspace::{ExpiredKeys, Keyspace};
-use crate::net::{Listener, Poller};
+use crate::net::{Listener, Poller, Readiness};
 use crate::persist::Persist;
 use crate::pubsub::PubSub;
 use crate::repl::Replication;
@@ -53,7 +54,7 @@ use crate::sys::alloc::Counters;
 use crate::tracking::Tracking;
 use bitflags::bitflags;
 use clock::Clock;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 bitflags! {
     /// What is special about the server now; while empty, commands skip the guards.
@@ -174,11 +175,14 @@ pub struct Server {
     pub cron_loops: u64,
 }
 
+/// Writes INFO with these sections; the client is the one that asks, out of the table.
+pub type WriteInfo = fn(&Server, Option<&crate::client::Client>, &[&[u8]]) -> Vec<u8>;
+
 /// Texts about the server, written in the room of the commands and wanted in this one. Handed in at start.
 #[derive(Clone, Copy)]
 pub struct Reports {
-    /// INFO with these sections; the client is the one that asks, out of the table.
-    pub info: fn(&Server, Option<&crate::client::Client>, &[&[u8]]) -> Vec<u8>,
+    /// INFO.
+    pub info: WriteInfo,
     /// The metrics, in OpenMetrics' own format or as Prometheus' text.
     pub metrics: fn(&Server, bool) -> Vec<u8>,
 }
@@ -199,7 +203,10 @@ pub struct Queues {
     /// Have replies to write.
     pub write: Vec<ClientRef>,
     /// May have more to read (their last read filled the buffer).
-    pub read: Vec<ClientRef>,
+    pub read: VecDeque<ClientRef>,
+    /// What the poller reported and nobody looked at yet. Here rather than with the turn that waited, because readiness is told
+    /// once: a turn nested in it (a script that runs for long) goes on with what the outer one has not come to.
+    pub arrived: VecDeque<Readiness>,
     /// Were unblocked, or unpaused: their buffered input goes on.
     pub resumed: Vec<ClientRef>,
     /// To be closed at the end of the tick.

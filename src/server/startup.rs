@@ -94,6 +94,12 @@ fn configure(
     commands: &[&'static Command],
 ) -> Result<(Config, Registry), ConfigError> {
     let config = crate::config::load(line, sentinel)?;
+    if config.cluster_enabled {
+        // Serving all keys where others expect a node that knows its slots would lose data.
+        return Err(ConfigError::Whole(
+            ">>> 'cluster-enabled yes'\nCluster mode is not part of this version".into(),
+        ));
+    }
     let mut registry = Registry::new(commands);
     for (from, to) in &config.rename_command {
         registry
@@ -250,9 +256,13 @@ impl Server {
     ) -> Result<Self, StartError> {
         let clock = Clock::new();
         let seed = crate::sys::entropy::random_u64();
-        let lazy =
-            LazyFree::start().map_err(|e| StartError::Io("Starting the freeing thread", e))?;
         let poller = Poller::new().map_err(|e| StartError::Io("Opening the poller", e))?;
+        let waker = poller.waker();
+        let lazy = LazyFree::start(move || {
+            // Should it fail, cron comes by before long.
+            let _ = waker.wake();
+        })
+        .map_err(|e| StartError::Io("Starting the freeing thread", e))?;
         let mut server = Server {
             ks: Keyspace::new(config.databases as usize, seed, lazy),
             clients: Clients::new(),
@@ -316,7 +326,7 @@ impl Server {
     /// Takes over settings that other rooms keep in a quicker form. Called at start and after CONFIG SET.
     pub fn settings_changed(&mut self) {
         self.latency
-            .set_threshold_ms(self.config.latency_monitor_threshold as u64);
+            .set_threshold_ms(self.config.latency_monitor_threshold);
         self.client_limit_changed();
         self.state
             .set(ServerState::MAXMEMORY, self.config.maxmemory > 0);
@@ -339,7 +349,7 @@ impl Server {
 
     /// Opens the listening sockets.
     pub fn listen(&mut self) -> Result<(), StartError> {
-        if self.load_tls().is_err() {
+        if !self.load_tls() {
             log::warn!("Failed to configure TLS. Check logs for more info.");
             return Err(StartError::Logged);
         }

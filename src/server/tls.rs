@@ -51,15 +51,20 @@ impl Server {
         Some(contexts.connect(host))
     }
 
-    /// Loads certificates and settings, if anything needs them. Err: why was logged, and the old ones stay.
-    pub fn load_tls(&mut self) -> Result<(), ()> {
+    /// Loads certificates and settings, if anything needs them. False: why was logged, and the old ones stay.
+    pub fn load_tls(&mut self) -> bool {
         if !is_wanted(&self.config) {
             self.tls = None;
-            return Ok(());
+            return true;
         }
-        let contexts = load(&self.config).map_err(|e| log::warn!("{e}"))?;
-        self.tls = Some(contexts);
-        Ok(())
+        match load(&self.config) {
+            Ok(contexts) => self.tls = Some(contexts),
+            Err(e) => {
+                log::warn!("{e}");
+                return false;
+            }
+        }
+        true
     }
 
     /// Makes an accepted connection speak TLS. None when there is nothing to do so with.

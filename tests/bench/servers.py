@@ -83,7 +83,10 @@ class Server:
     def start(self, *more):
         pin = ["taskset", "-c", "0"] if os.cpu_count() > 1 and shutil.which("taskset") else []
         base = ["--port", str(self.port), "--save", "", "--dir", self.dir, "--loglevel", "warning"]
-        cmd = pin + shlex.split(self.binary) + base + self.extra + list(more)
+        if "{port}" in self.binary:
+            cmd = pin + shlex.split(self.binary.format(port=self.port, dir=self.dir))
+        else:
+            cmd = pin + shlex.split(self.binary) + base + self.extra + list(more)
         self.p = subprocess.Popen(cmd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for _ in range(20000):
             try:

@@ -135,6 +135,15 @@ fn the_biggest_clients_go_before_the_next_command_runs() {
 }
 
 #[test]
+fn a_tiny_limit_of_clients_shuts_out_nobody() {
+    let server = Server::start(&["--maxmemory-clients", "1"]);
+    let mut c = server.conn();
+    assert_eq!(c.cmd("CONFIG SET maxmemory-clients 2"), Reply::simple("OK"));
+    assert_eq!(c.cmd("PING"), Reply::simple("PONG"));
+    assert_eq!(info(&mut c, "evicted_clients"), 0);
+}
+
+#[test]
 fn an_eviction_is_told_before_the_reply_of_the_command_that_caused_it() {
     let server = Server::start(&["--maxmemory-policy", "volatile-random"]);
     let mut c = server.conn3();

@@ -5,6 +5,8 @@ mod aof;
 mod blocking;
 mod crash;
 mod cross_load;
+mod debugger;
+mod flushing;
 mod harness;
 mod hostile;
 mod info;

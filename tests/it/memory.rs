@@ -111,7 +111,6 @@ fn small_keys_and_wrong_options() {
 }
 
 #[test]
-#[ignore = "not settled yet: see Open ends in ARCHITECTURE.md"]
 fn what_the_rooms_hold_adds_up() {
     let server = Server::start(&[]);
     let mut c = server.conn();

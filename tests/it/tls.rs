@@ -163,7 +163,6 @@ fn start(more: &[&str]) -> (Server, u16) {
 }
 
 #[test]
-#[ignore = "not settled yet: see Open ends in ARCHITECTURE.md"]
 fn who_is_let_in() {
     let (server, port) = start(&[]);
     for good in ["client", "ec", "generic"] {

@@ -1,9 +1,14 @@
 //! Whole databases: FLUSHDB, FLUSHALL, SWAPDB.
+//!
+//! A flush in the background is over at once. One that is not makes its client wait, and only that: the other thread frees
+//! here as well, and the client is parked until it is done. Where nobody can be parked (MULTI, scripts, the master's stream)
+//! everything is freed on the spot.
 
+use crate::client::blocked::{BlockKind, OnTimeout};
 use crate::ds::numtext::parse_i64;
 use crate::exec::command::{Command, Group, acl, flags};
-use crate::exec::{Ctx, Flow, Outcome, blocking, multi};
-use crate::resp::Error;
+use crate::exec::{BlockOn, Ctx, Flow, Outcome, blocking, multi};
+use crate::resp::{Error, OwnedArgs};
 
 /// The row of FLUSHDB.
 pub static FLUSHDB: Command = Command {
@@ -56,16 +61,31 @@ fn flush(ctx: &mut Ctx<'_>, dbs: std::ops::Range<u32>) -> Outcome {
         2 if ctx.is(1, "ASYNC") => true,
         _ => return Err(Error::Syntax),
     };
+    let parks = !in_background && blocking::may_wait(ctx);
     for db in dbs {
         multi::touch_all_watched(ctx.server, db);
-        let removed = ctx.server.ks.flush(db, in_background);
+        let removed = ctx.server.ks.flush(db, in_background || parks);
         ctx.server.ks.fx.dirty += removed as i64;
         blocking::all_keys_changed(ctx.server, db);
     }
     // Others may hold keys that we do not: they are told even when nothing was here.
     ctx.force_propagation(true);
-    ctx.reply().ok();
-    Ok(Flow::Done)
+    if !parks {
+        ctx.reply().ok();
+        return Ok(Flow::Done);
+    }
+    // Its number of arrival is how the server finds it again: `server/flushing.rs`.
+    let server = &*ctx.server;
+    server.ks.lazy.fence(blocking::next_arrival(server));
+    Ok(Flow::Block(Box::new(BlockOn {
+        kind: BlockKind::Freeing,
+        keys: OwnedArgs::new(),
+        deadline_ms: None,
+        on_timeout: OnTimeout::Reply(|reply| reply.ok()),
+        args: None,
+        wake_on_delete: false,
+        wait: None,
+    })))
 }
 
 /// The row of SWAPDB.

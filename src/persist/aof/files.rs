@@ -62,14 +62,16 @@ impl Aof {
         }
         self.storage.make_dir(&self.dir)?;
         if nothing {
-            let mut new = Manifest::default();
-            new.base = Some(super::manifest::AofFile {
+            let base = super::manifest::AofFile {
                 name: self.filename.clone(),
                 seq: 1,
                 ty: FileType::Base,
-            });
-            new.base_seq = 1;
-            self.put_manifest(new)?;
+            };
+            self.put_manifest(Manifest {
+                base: Some(base),
+                base_seq: 1,
+                ..Manifest::default()
+            })?;
         }
         self.storage.rename(&old, &inside)?;
         self.storage.sync_dir(&self.dir)?;

@@ -274,7 +274,8 @@ impl Log {
             }
         };
         let Some(e) = failed else {
-            return Ok(self.wrote(done));
+            self.wrote(done);
+            return Ok(());
         };
         self.note_failure(&e, done, now_ms);
         if done > 0 {
@@ -368,7 +369,7 @@ mod tests {
 
     #[test]
     fn a_full_disk_leaves_no_half_command_and_recovers() {
-        let disk = SimDisk::new();
+        let disk = SimDisk::default();
         let (mut log, syncer) = (log_on(&disk), Syncer::inline());
         put(&mut log, 5);
         let p = plan(AppendFsync::EverySec, 5000);
@@ -389,7 +390,7 @@ mod tests {
 
     #[test]
     fn always_syncs_before_it_is_done_and_gives_up_on_errors() {
-        let disk = SimDisk::new();
+        let disk = SimDisk::default();
         let (mut log, syncer) = (log_on(&disk), Syncer::inline());
         put(&mut log, 5);
         let p = plan(AppendFsync::Always, 1);
@@ -409,7 +410,7 @@ mod tests {
 
     #[test]
     fn everysec_waits_for_a_running_sync_but_not_for_ever() {
-        let disk = SimDisk::new();
+        let disk = SimDisk::default();
         let mut log = log_on(&disk);
         // A sync that ends only when we let it.
         let (release, wait) = std::sync::mpsc::channel::<()>();
@@ -439,7 +440,7 @@ mod tests {
 
     #[test]
     fn annotations_and_databases() {
-        let disk = SimDisk::new();
+        let disk = SimDisk::default();
         let mut log = log_on(&disk);
         let ping = OwnedArgs::from_iter(["ping"]);
         for (db, at) in [(Some(0), 5), (None, 5), (Some(0), 6), (Some(3), 6)] {

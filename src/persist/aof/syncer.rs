@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn in_order_and_with_errors_told() {
-        let disk = SimDisk::new();
+        let disk = SimDisk::default();
         let file = disk.create(Path::new("a")).unwrap();
         append_all(&*file, b"x").unwrap();
         let syncer = Syncer::start(Box::new(|| {})).unwrap();

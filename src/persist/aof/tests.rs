@@ -202,7 +202,7 @@ impl Bench {
     #[track_caller]
     fn check(&self, loaded: Result<Data, String>, at_least: usize, how: &str) {
         let loaded = loaded.unwrap_or_else(|e| panic!("{how}: {e}"));
-        let found = self.states[at_least..].iter().any(|s| *s == loaded);
+        let found = self.states[at_least..].contains(&loaded);
         assert!(
             found,
             "{how}: not a state since {at_least} of {}: {loaded:?}",
@@ -284,13 +284,13 @@ fn apply(args: &[Vec<u8>], data: &mut Data) {
 fn the_machine_stops_at_every_operation() {
     for fsync in [AppendFsync::Always, AppendFsync::EverySec, AppendFsync::No] {
         for seed in 0..6 {
-            let whole = SimDisk::new();
+            let whole = SimDisk::default();
             let mut bench = Bench::new(&whole, fsync, seed);
             bench.live().expect("nothing goes wrong");
             let last = bench.now();
             bench.check(load(&whole), last, "no fault");
             for at in 0..whole.operations() {
-                let disk = SimDisk::new();
+                let disk = SimDisk::default();
                 disk.set_fault(Fault::Stop(at));
                 let mut bench = Bench::new(&disk, fsync, seed);
                 // An error of the background thread does not end it at once, or not at all.
@@ -319,7 +319,7 @@ fn the_machine_stops_at_every_operation() {
 fn switching_on_leaves_nothing_or_everything() {
     for rdb in [true, false] {
         for at in 0..40 {
-            let disk = SimDisk::new();
+            let disk = SimDisk::default();
             disk.set_fault(Fault::Stop(at));
             let mut bench = Bench::new(&disk, AppendFsync::Always, 3);
             bench
@@ -350,7 +350,7 @@ fn switching_on_leaves_nothing_or_everything() {
 fn a_disk_that_is_full_or_broken_for_a_while_loses_nothing() {
     let mut rng = Rng::new(8);
     for seed in 0..40 {
-        let disk = SimDisk::new();
+        let disk = SimDisk::default();
         let mut bench = Bench::new(&disk, AppendFsync::EverySec, seed);
         bench.start(true).unwrap();
         for _ in 0..10 {
@@ -403,7 +403,7 @@ fn a_snapshot_is_replaced_whole_or_not_at_all() {
     ]);
     let mut finished = 0;
     for fault in faults {
-        let disk = SimDisk::new();
+        let disk = SimDisk::default();
         save(&disk, &old).unwrap();
         disk.set_fault(match fault {
             Fault::Stop(n) => Fault::Stop(n + disk.operations()),
@@ -431,7 +431,7 @@ fn the_single_file_of_old_versions_moves_in_wherever_it_is_interrupted() {
     super::encode::command(&mut bytes, set.view());
     let want = Data::from([(b"a".to_vec(), b"1".to_vec())]);
     for at in 0..20 {
-        let disk = SimDisk::new();
+        let disk = SimDisk::default();
         let file = disk.create(Path::new("appendonly.aof")).unwrap();
         crate::persist::storage::append_all(&*file, &bytes).unwrap();
         file.sync().unwrap();

@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn disk_and_simulation_agree() {
         let dir = tempfile::tempdir().unwrap();
-        let sim = sim::SimDisk::new();
+        let sim = sim::SimDisk::default();
         let disk: [&dyn Storage; 2] = [&Disk, &sim];
         for s in disk {
             let d = dir.path().join("d");

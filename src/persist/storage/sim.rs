@@ -68,9 +68,9 @@ fn os(code: i32) -> io::Error {
     io::Error::from_raw_os_error(code)
 }
 
-impl SimDisk {
+impl Default for SimDisk {
     /// An empty disk.
-    pub fn new() -> Self {
+    fn default() -> Self {
         SimDisk(Arc::new(Mutex::new(State {
             files: Vec::new(),
             names: BTreeMap::new(),
@@ -80,7 +80,9 @@ impl SimDisk {
             rng: Rng::new(1),
         })))
     }
+}
 
+impl SimDisk {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap()
     }
@@ -145,7 +147,7 @@ impl SimDisk {
         names: &BTreeMap<PathBuf, FileId>,
         mut content: impl FnMut(&Content) -> Vec<u8>,
     ) -> SimDisk {
-        let new = SimDisk::new();
+        let new = SimDisk::default();
         {
             let mut n = new.state();
             for (path, id) in names {

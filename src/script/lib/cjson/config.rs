@@ -96,7 +96,7 @@ fn integer(lua: &Lua<'_>, i: usize, old: i32, least: i32, most: i32) -> Result<i
 /// A double as C casts it to a 64-bit integer on x86-64 (and Lua with it): truncated, the smallest number if it does not fit.
 pub fn whole(value: f64) -> i64 {
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
-    if value >= -LIMIT && value < LIMIT {
+    if (-LIMIT..LIMIT).contains(&value) {
         value as i64
     } else {
         i64::MIN

@@ -8,6 +8,7 @@ mod cross_load;
 mod debugger;
 mod flushing;
 mod harness;
+mod hostile;
 mod info;
 mod latency;
 mod limits;

@@ -24,7 +24,7 @@ VARIABLE = (
     (re.compile(r"^(PSYNC2: .*)"), lambda found: re.sub(r"#\d+|(?<=CYCLE )\d+", "N", found[1])),
 )
 # Files that go on in rounds until their time is over: a name of theirs has to come, however often it came on the real server.
-BY_TIME = ("integration/psync2",)
+BY_TIME = ("integration/psync2", "integration/psync2-reg")
 
 
 def normal(name):

@@ -79,6 +79,8 @@ bitflags! {
         const ASKING = 1 << 27;
         /// Its user may not do everything: permissions are asked before each command.
         const RESTRICTED = 1 << 28;
+        /// The poller told of the end of its input: it is read up to there, as the end is told only once.
+        const ENDED = 1 << 29;
     }
 }
 

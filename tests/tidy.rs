@@ -41,6 +41,7 @@ const UNSAFE: &[&str] = &[
     "src/keyspace/view.rs",
     "src/keyspace/mod.rs",
     "src/script/loan.rs",
+    "src/script/debugger/stack.rs",
     "src/script/engine.rs",
     "src/script/lua.rs",
     "src/script/sandbox.rs",

@@ -5,7 +5,8 @@ use libfuzzer_sys::fuzz_target;
 use redstart::config::{Config, Loader, OwnedLines, rewrite};
 
 fn load(bytes: &[u8]) -> Option<Config> {
-    let mut loader = Loader { enter_dir: |_| Ok(()), ..Loader::default() };
+    let mut loader = Loader::default();
+    loader.enter_dir = |_| Ok(());
     loader.text("fuzz", bytes).ok()?;
     loader.finish().ok()
 }

@@ -52,7 +52,7 @@ fn commands(bytes: &[u8], piece: usize, limits: &Limits) -> Commands {
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((first, rest)) = bytes.split_first() else { return };
-    let limits = Limits { max_bulk: 512 * 1024 * 1024, authenticated: first & 1 == 0 };
+    let limits = Limits { max_bulk: 512 * 1024 * 1024, authenticated: first & 1 == 0, whole: false };
     let whole = commands(rest, rest.len().max(1), &limits);
     let pieces = commands(rest, usize::from(first >> 1).max(1), &limits);
     // Lengths of lines that do not end are looked at when bytes arrive, so only where whole lines came the errors are equal.

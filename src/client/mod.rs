@@ -79,8 +79,12 @@ bitflags! {
         const ASKING = 1 << 27;
         /// Its user may not do everything: permissions are asked before each command.
         const RESTRICTED = 1 << 28;
+        /// Its EVALs are run under the debugger.
+        const DEBUGS = 1 << 29;
+        /// The debugger stops the whole server, rather than work in a forked child.
+        const DEBUGS_SYNC = 1 << 30;
         /// The poller told of the end of its input: it is read up to there, as the end is told only once.
-        const ENDED = 1 << 29;
+        const ENDED = 1 << 31;
     }
 }
 

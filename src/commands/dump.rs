@@ -3,7 +3,7 @@
 use crate::acl::UserFlags;
 use crate::client::ClientFlags;
 use crate::config::values::{NotifyFlags as N, SanitizeDump};
-use crate::exec::command::{Command, KeySpec, acl, flags};
+use crate::exec::command::{Command, Group, KeySpec, acl, flags};
 use crate::exec::{Ctx, Flow, Outcome};
 use crate::keyspace::{Entry, lru};
 use crate::persist::rdb::dump::{self, DumpError};
@@ -12,7 +12,7 @@ use crate::persist::values::{self, Limits};
 use crate::resp::{Error, OwnedArgs};
 
 /// Every command of this family.
-pub static COMMANDS: &[&Command] = &[&DUMP, &RESTORE];
+pub static COMMANDS: &[&Command] = &[&DUMP, &RESTORE, &RESTORE_ASKING];
 
 /// The row of DUMP.
 pub static DUMP: Command = Command {
@@ -79,6 +79,16 @@ fn options(ctx: &Ctx<'_>) -> Result<Options, Error> {
     Ok(o)
 }
 
+const RESTORE_COMPLEXITY: &str = "O(1) to create the new key and additional O(N*M) to reconstruct the \
+        serialized value, where N is the number of Redis objects composing the value and M \
+        their average size. For small string values the time complexity is thus \
+        O(1)+O(1*M) where M is small, so simply O(1). However for sorted set values the \
+        complexity is O(N*M*log(N)) because inserting values into sorted sets is \
+        O(log(N)).";
+
+const RESTORE_ARGS: &str = "key@0 ttl:int serialized-value [REPLACE]{3.0.0} [ABSTTL]{5.0.0} \
+        [IDLETIME seconds:int]{5.0.0} [FREQ frequency:int]{5.0.0}";
+
 /// The row of RESTORE.
 pub static RESTORE: Command = Command {
     name: "restore",
@@ -88,15 +98,26 @@ pub static RESTORE: Command = Command {
     acl: acl("keyspace dangerous"),
     keys: &[KeySpec::at(1, "OW update")],
     since: "2.6.0",
-    complexity: "O(1) to create the new key and additional O(N*M) to reconstruct the \
-        serialized value, where N is the number of Redis objects composing the value and M \
-        their average size. For small string values the time complexity is thus \
-        O(1)+O(1*M) where M is small, so simply O(1). However for sorted set values the \
-        complexity is O(N*M*log(N)) because inserting values into sorted sets is \
-        O(log(N)).",
+    complexity: RESTORE_COMPLEXITY,
     summary: "Makes a key from a blob that DUMP produced.",
-    args: "key@0 ttl:int serialized-value [REPLACE]{3.0.0} [ABSTTL]{5.0.0} \
-        [IDLETIME seconds:int]{5.0.0} [FREQ frequency:int]{5.0.0}",
+    args: RESTORE_ARGS,
+    ..Command::DEFAULT
+};
+
+/// The row of RESTORE-ASKING, what MIGRATE says to a node that is importing the key's slot.
+pub static RESTORE_ASKING: Command = Command {
+    name: "restore-asking",
+    handler: restore,
+    arity: -4,
+    flags: flags("write denyoom asking"),
+    group: Group::Server,
+    acl: acl("keyspace dangerous"),
+    keys: &[KeySpec::at(1, "OW update")],
+    since: "3.0.0",
+    complexity: RESTORE_COMPLEXITY,
+    summary: "Is RESTORE for a key whose slot is being imported.",
+    syscmd: true,
+    args: RESTORE_ARGS,
     ..Command::DEFAULT
 };
 

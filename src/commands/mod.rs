@@ -3,6 +3,7 @@ pub mod acl;
 pub mod bitmap;
 pub mod client;
 pub mod client_tracking;
+pub mod cluster;
 pub mod config;
 pub mod connection;
 pub mod debug;
@@ -52,6 +53,7 @@ pub fn all() -> Vec<&'static Command> {
         stream::COMMANDS,
         sort::COMMANDS,
         client::COMMANDS,
+        cluster::COMMANDS,
         config::COMMANDS,
         connection::COMMANDS,
         debug::COMMANDS,

@@ -2,7 +2,7 @@
 //!
 //! A cursor is a lower bound of the hash order (`ds::table`), so any number is a valid one.
 
-use crate::ds::glob;
+use crate::ds::{glob, numtext};
 use crate::exec::Ctx;
 use crate::keyspace::Type;
 use crate::resp::Error;
@@ -96,8 +96,14 @@ impl<'a> ScanOptions<'a> {
     }
 }
 
-/// A cursor as text: a number below 2^64; blanks before it, a plus sign and leading zeros are allowed, as upstream reads it.
+/// A cursor as text: a number below 2^64; blanks before it, a plus sign and leading zeros are allowed, as upstream reads it. The text
+/// ends at a NUL; a negative number is refused in its plain form only ("-1", not " -1" or "-01") and else taken as C's strtoull takes it.
 pub fn cursor(text: &[u8]) -> Result<u64, Error> {
+    let refused = || Error::new("ERR invalid cursor");
+    if numtext::parse_i64(text).is_some_and(|n| n < 0) {
+        return Err(refused());
+    }
+    let text = text.split(|b| *b == 0).next().unwrap_or_default();
     let text = text.trim_ascii_start();
     let (negative, digits) = match text {
         [b'-', digits @ ..] => (true, digits),
@@ -108,7 +114,46 @@ pub fn cursor(text: &[u8]) -> Result<u64, Error> {
         .ok()
         .filter(|d| d.bytes().all(|c| c.is_ascii_digit()))
         .and_then(|d| d.parse().ok());
-    // A negative number is taken as C's strtoull takes it.
     n.map(|n| if negative { n.wrapping_neg() } else { n })
-        .ok_or(Error::new("ERR invalid cursor"))
+        .ok_or_else(refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cursors() {
+        let max = u64::MAX;
+        let taken: &[(&[u8], u64)] = &[
+            (b"0", 0),
+            (b" \t1", 1),
+            (b"+018", 18),
+            (b"-0", 0),
+            (b"-01", max),
+            (b" -1", max),
+            (b"18446744073709551615", max),
+            (b"-18446744073709551615", 1),
+            (b"1\x002", 1),
+            (b"-9223372036854775809", (1 << 63) - 1),
+        ];
+        for (text, n) in taken {
+            assert_eq!(cursor(text), Ok(*n), "{}", text.escape_ascii());
+        }
+        let refused: &[&[u8]] = &[
+            b"",
+            b"\x00",
+            b"-1",
+            b"-9223372036854775808",
+            b"1 ",
+            b"0x1",
+            b"- 1",
+            b"++1",
+            b"18446744073709551616",
+            b"-99999999999999999999",
+        ];
+        for text in refused {
+            assert!(cursor(text).is_err(), "{}", text.escape_ascii());
+        }
+    }
 }

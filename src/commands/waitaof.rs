@@ -39,9 +39,8 @@ fn waitaof(ctx: &mut Ctx<'_>) -> Outcome {
         1,
         "ERR value is out of range, value must between 0 and 1",
     )?;
-    let replicas = parse_i64(ctx.arg(2)).ok_or(Error::NotInteger)?;
-    let replicas = usize::try_from(replicas)
-        .map_err(|_| Error::new("ERR value is out of range, must be positive"))?;
+    let replicas = parse_i64(ctx.arg(2)).and_then(|n| usize::try_from(n).ok());
+    let replicas = replicas.ok_or(Error::new("ERR value is out of range, must be positive"))?;
     let deadline_ms = blocking::deadline(ctx, 3, Unit::Millis)?;
     if ctx.server.state.contains(ServerState::REPLICA) {
         return Err(Error::new(

@@ -200,7 +200,7 @@ pub fn set_bits(bytes: &mut [u8], offset: u64, width: u32, value: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ds::rng::Rng;
+    use crate::ds::rng::{Rng, rounds};
 
     fn random(rng: &mut Rng, len: usize) -> Vec<u8> {
         let dense = rng.below(3);
@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn counts_and_finds_as_bit_by_bit() {
         let mut rng = Rng::new(1);
-        for _ in 0..500 {
+        for _ in 0..rounds(500) {
             let len = rng.below(300);
             let mut b = random(&mut rng, len);
             if len > 0 {
@@ -251,7 +251,7 @@ mod tests {
             BitOp::AndOr,
             BitOp::One,
         ];
-        for round in 0..400 {
+        for round in 0..rounds(400) {
             let op = ops[round % ops.len()];
             let n = match op {
                 BitOp::Not => 1,
@@ -290,7 +290,7 @@ mod tests {
     #[test]
     fn integers_at_any_bit() {
         let mut rng = Rng::new(3);
-        for _ in 0..2000 {
+        for _ in 0..rounds(2000) {
             let len = 1 + rng.below(30);
             let mut b = random(&mut rng, len);
             let width = 1 + rng.below(64.min(len * 8)) as u32;

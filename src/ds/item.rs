@@ -427,7 +427,7 @@ impl ScoredPtr {
 mod tests {
     use super::*;
     use crate::ds::hash::hash;
-    use crate::ds::rng::Rng;
+    use crate::ds::rng::{Rng, rounds};
     use crate::ds::table::Table;
     use std::collections::HashMap;
 
@@ -481,7 +481,7 @@ mod tests {
         type Model = HashMap<Vec<u8>, (Vec<u8>, Option<i64>)>;
         let mut r = Rng::new(2);
         let (mut t, mut model) = (Table::<HashField>::new(), Model::new());
-        for _ in 0..30_000 {
+        for _ in 0..rounds(30_000) {
             let len = r.below(200) * usize::from(r.below(3) == 0);
             let field = format!("{}{}", r.below(300), "f".repeat(len / 10)).into_bytes();
             let h = hash(&field);

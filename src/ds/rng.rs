@@ -25,6 +25,12 @@ impl Rng {
     }
 }
 
+/// How many rounds a long test takes: far fewer under Miri, which is some hundred times slower.
+#[cfg(test)]
+pub fn rounds(n: usize) -> usize {
+    if cfg!(miri) { (n / 100).max(4) } else { n }
+}
+
 /// Selection sampling: whether each of a known number of elements, in turn, is among those chosen. Every subset of the wanted
 /// size has the same chance, in one pass and without memory.
 pub struct Selection<'r> {

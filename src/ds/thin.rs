@@ -219,7 +219,7 @@ impl std::fmt::Debug for ThinBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ds::rng::Rng;
+    use crate::ds::rng::{Rng, rounds};
 
     fn check_invariants(buf: &ThinBuf, model: &[u8]) {
         assert_eq!(buf.body(), model);
@@ -241,7 +241,7 @@ mod tests {
         let mut rng = Rng::new(1);
         let mut buf = ThinBuf::from_body(b"");
         let mut model: Vec<u8> = Vec::new();
-        for step in 0..3000 {
+        for step in 0..rounds(3000) {
             let a = rng.below(model.len() + 1);
             let b = a + rng.below(model.len() - a + 1).min(40);
             let one: Vec<u8> = (0..rng.below(30)).map(|_| rng.next_u64() as u8).collect();

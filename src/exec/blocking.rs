@@ -435,16 +435,21 @@ pub fn unblock_by_id(server: &mut Server, id: u64, with_error: bool) -> bool {
     true
 }
 
-/// Ends the waiting of everybody who waits for keys, with an error: this server became a replica, or its data go.
-pub fn release_all_on_keys(server: &mut Server, error: &'static [u8]) {
+/// Ends the waiting of everybody who waits for keys or for replicas, with an error and the end of the connection: this server
+/// became a replica, where that waiting makes no sense.
+pub fn disconnect_waiting(server: &mut Server, error: &'static [u8]) {
+    let ends = |kind: BlockKind| kind.wants().is_some() || kind == BlockKind::Wait;
     let waiting: Vec<ClientRef> = server
         .clients
         .iter()
-        .filter(|c| c.blocked.as_ref().is_some_and(|b| b.kind.wants().is_some()))
+        .filter(|c| c.blocked.as_ref().is_some_and(|b| ends(b.kind)))
         .map(|c| c.handle)
         .collect();
     for handle in waiting {
-        release(server, handle, true, |c| c.reply().error_bytes(error));
+        release(server, handle, true, |c| {
+            c.reply().error_bytes(error);
+            c.flags.insert(ClientFlags::CLOSE_AFTER_REPLY);
+        });
     }
 }
 

@@ -4,7 +4,7 @@
 
 use super::command::{Command, CommandFlags as F};
 use super::ctx::Ctx;
-use super::{acl, blocking, call, effects, multi, pause, propagate, role};
+use super::{acl, blocking, call, effects, intent, multi, pause, propagate, role};
 use crate::client::{Client, ClientFlags, CommandId};
 use crate::resp::{Args, Error};
 use crate::server::auth::is_open_to;
@@ -239,9 +239,7 @@ fn memory(ctx: &mut Ctx<'_>) -> Result<(), Error> {
         effects::deliver(ctx.server, ctx.client);
         deliver::flush_own(ctx.server, ctx.client);
     }
-    let denied = ctx.command.flags.contains(F::DENYOOM)
-        || ctx.command.name == "exec" && multi::queue_may_need_memory(ctx);
-    if !enough && denied {
+    if !enough && intent::any(ctx, F::DENYOOM) {
         return Err(Error::new(
             "OOM command not allowed when used memory > 'maxmemory'.",
         ));
@@ -254,11 +252,7 @@ fn disk(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     if !ctx.server.state.contains(ServerState::DISK_ERROR) {
         return Ok(());
     }
-    let name = ctx.command.name;
-    let writes = ctx.command.flags.contains(F::WRITE)
-        || name == "ping"
-        || name == "exec" && multi::queue_has(ctx, F::WRITE);
-    if writes {
+    if ctx.command.name == "ping" || intent::any(ctx, F::WRITE) {
         Err(ctx.server.disk_error())
     } else {
         Ok(())
@@ -304,9 +298,7 @@ fn enough_replicas(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     if !ctx.server.state.contains(ServerState::TOO_FEW_REPLICAS) {
         return Ok(());
     }
-    let writes = ctx.command.flags.contains(F::WRITE)
-        || ctx.command.name == "exec" && multi::queue_has(ctx, F::WRITE);
-    if writes {
+    if intent::any(ctx, F::WRITE) {
         return Err(Error::new("NOREPLICAS Not enough good replicas to write."));
     }
     Ok(())

@@ -11,6 +11,7 @@ pub mod command;
 pub mod ctx;
 pub mod dispatch;
 pub mod effects;
+pub mod intent;
 pub mod key_funcs;
 pub mod keys;
 pub mod multi;

@@ -43,25 +43,6 @@ pub fn queue(ctx: &mut Ctx<'_>, id: CommandId) {
     ctx.reply().simple("QUEUED");
 }
 
-/// Whether any queued command has one of these flags.
-pub fn queue_has(ctx: &Ctx<'_>, wanted: F) -> bool {
-    let row = |id| ctx.server.registry.row(id);
-    let queue = ctx.client.multi.as_ref().map(|m| m.queue.iter());
-    queue.is_some_and(|mut q| q.any(|q| row(q.command).flags.intersects(wanted)))
-}
-
-/// Whether any queued command lacks one of these flags.
-pub fn queue_lacks(ctx: &Ctx<'_>, wanted: F) -> bool {
-    let row = |id| ctx.server.registry.row(id);
-    let queue = ctx.client.multi.as_ref().map(|m| m.queue.iter());
-    queue.is_some_and(|mut q| q.any(|q| !row(q.command).flags.contains(wanted)))
-}
-
-/// Whether any queued command may need more memory.
-pub fn queue_may_need_memory(ctx: &Ctx<'_>) -> bool {
-    queue_has(ctx, F::DENYOOM)
-}
-
 /// Ends MULTI without running anything, and forgets the watched keys.
 pub fn discard(server: &mut Server, client: &mut Client) {
     unwatch(server, client);

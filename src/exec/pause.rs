@@ -6,7 +6,7 @@
 //! a replica can catch up. Replicas are never held back.
 
 use super::command::CommandFlags as F;
-use super::{BlockOn, Ctx, blocking, multi};
+use super::{BlockOn, Ctx, blocking, intent};
 use crate::client::blocked::{BlockKind, OnTimeout};
 use crate::client::{Client, ClientFlags, CommandId};
 use crate::keyspace::ExpiredKeys;
@@ -163,10 +163,7 @@ pub fn holds_back(ctx: &mut Ctx<'_>) -> bool {
     match ctx.server.pause.mode {
         None => false,
         Some(Mode::All) => true,
-        Some(Mode::Write) => {
-            ctx.command.flags.intersects(CHANGES)
-                || ctx.command.name == "exec" && multi::queue_has(ctx, CHANGES)
-        }
+        Some(Mode::Write) => intent::any(ctx, CHANGES),
     }
 }
 

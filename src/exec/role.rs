@@ -7,7 +7,7 @@
 //! | everything else                                 | are hidden                                                |
 
 use super::command::CommandFlags as F;
-use super::{Ctx, multi};
+use super::{Ctx, intent};
 use crate::client::ClientFlags;
 use crate::keyspace::ExpiredKeys;
 use crate::resp::Error;
@@ -38,9 +38,7 @@ pub fn read_only(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     if !is_read_only(ctx.server) {
         return Ok(());
     }
-    let writes = ctx.command.flags.contains(F::WRITE)
-        || ctx.command.name == "exec" && multi::queue_has(ctx, F::WRITE);
-    if writes {
+    if intent::any(ctx, F::WRITE) {
         return Err(READ_ONLY);
     }
     Ok(())
@@ -51,9 +49,7 @@ pub fn stale(ctx: &mut Ctx<'_>) -> Result<(), Error> {
     if !is_stale(ctx.server) {
         return Ok(());
     }
-    let serves = ctx.command.flags.contains(F::STALE)
-        && !(ctx.command.name == "exec" && multi::queue_lacks(ctx, F::STALE));
-    if serves {
+    if intent::all(ctx, F::STALE) {
         return Ok(());
     }
     Err(STALE)

@@ -819,7 +819,7 @@ impl<T: Value> Drop for ValueMut<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ds::rng::Rng;
+    use crate::ds::rng::{Rng, rounds};
 
     fn text(e: &Entry) -> Vec<u8> {
         e.str().unwrap().to_vec()
@@ -828,10 +828,10 @@ mod tests {
     #[test]
     fn random_reshaping_keeps_key_value_and_expire() {
         let mut rng = Rng::new(5);
-        for round in 0..300 {
+        for round in 0..rounds(300) {
             let key = vec![b'k'; [0, 1, 16, 255, 256, 5000][rng.below(6)]];
             let mut e = Entry::string(&key, &NewStr::Copy(b"start"), None);
-            e.set_clock(round);
+            e.set_clock(round as u32);
             let (mut want, mut exp) = (b"start".to_vec(), None);
             for _ in 0..40 {
                 match rng.below(6) {
@@ -862,7 +862,10 @@ mod tests {
                     _ => e = e.with_key(&key),
                 }
                 assert!(
-                    e.key() == key && text(&e) == want && e.expire() == exp && e.clock() == round
+                    e.key() == key
+                        && text(&e) == want
+                        && e.expire() == exp
+                        && e.clock() == round as u32
                 );
             }
         }
@@ -893,7 +896,7 @@ mod tests {
         let h = crate::ds::hash::hash(b"key");
         table.insert_new(h, Entry::collection(b"key", List::new(), None));
         let (mut model, mut rng) = (std::collections::VecDeque::new(), Rng::new(2));
-        for step in 0..20_000u32 {
+        for step in 0..rounds(20_000) as u32 {
             let grow = (step / 2000) % 2 == 0;
             let mut e = table.find_mut(h, b"key").unwrap();
             if rng.below(10) == 0 {

@@ -140,9 +140,9 @@ impl<R: Read> Loader<R> {
         }
     }
 
-    /// The next steps end after so many bytes.
+    /// The next steps end after so many bytes; one at least, so that each goes on: the decoder may hold the rest already.
     pub fn set_step_bytes(&mut self, bytes: u64) {
-        self.plan.step_bytes = bytes;
+        self.plan.step_bytes = bytes.max(1);
     }
 
     /// What it loads from, to look at.

@@ -285,6 +285,22 @@ fn what_is_saved_is_loaded() {
 }
 
 #[test]
+fn a_step_of_no_bytes_goes_on_all_the_same() {
+    let config = Config::default();
+    let file = save(&filled(3, 50, &config), &plan(&config));
+    let mut ks = keyspace();
+    let mut loader = Loader::new(
+        file.as_slice(),
+        LoadPlan::of(&config, NOW_MS, file.len() as u64, true),
+    );
+    // What a replica asks for when all has come and the decoder holds the last of it already.
+    loader.set_step_bytes(0);
+    let steps = (0..1_000).find(|_| loader.step(&mut ks).unwrap() == Step::Done);
+    assert!(steps.is_some(), "it stands still");
+    assert_eq!(ks.total_keys(), 50);
+}
+
+#[test]
 fn access_clocks_travel() {
     let config = Config {
         maxmemory_policy: EvictionPolicy::AllkeysLru,

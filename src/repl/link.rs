@@ -139,6 +139,8 @@ pub struct MasterLink {
     pub attempts: u64,
     /// Attempts to connect to this master.
     pub attempts_total: u64,
+    /// Attempts that did not wait for cron, since cron last looked.
+    pub hasty: u32,
     /// We hand over to this master: PSYNC says so.
     pub failover: bool,
 }

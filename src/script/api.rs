@@ -5,6 +5,7 @@
 
 use super::call::{self, fail};
 use super::convert;
+use super::debugger;
 use super::effects;
 use super::engine::Purpose;
 use super::loan::borrow;
@@ -233,13 +234,15 @@ fn replicate_commands(lua: &mut Lua<'_>) -> Result<usize, Raise> {
     Ok(1)
 }
 
-/// No debugger is attached.
+/// Stops before the next line, if a debugger looks on; tells whether one does.
 fn breakpoint(lua: &mut Lua<'_>) -> Result<usize, Raise> {
-    lua.push_bool(false);
+    let debugged = debugger::breakpoint(lua);
+    lua.push_bool(debugged);
     Ok(1)
 }
 
-/// Prints to an attached debugger; there is none.
-fn debug(_: &mut Lua<'_>) -> Result<usize, Raise> {
+/// Prints to the debugger, if there is one.
+fn debug(lua: &mut Lua<'_>) -> Result<usize, Raise> {
+    debugger::print(lua);
     Ok(0)
 }

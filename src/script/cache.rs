@@ -79,6 +79,11 @@ impl Cache {
         self.by_sha.contains_key(sha)
     }
 
+    /// What a script declares.
+    pub fn flags(&self, sha: &Sha) -> Option<ScriptFlags> {
+        self.by_sha.get(sha).map(|entry| entry.script.flags)
+    }
+
     /// A script that is about to run.
     #[inline]
     pub fn use_script(&mut self, sha: &Sha) -> Option<Script> {

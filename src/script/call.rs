@@ -94,8 +94,14 @@ fn run(lua: &mut Lua<'_>) -> Pushed {
         return Pushed::Error;
     };
     client.out.clear();
+    if let Some(session) = &mut server.scripts.debug {
+        session.calling(args.view());
+    }
     let outcome = run_command(server, client, args.view());
     let mut out = std::mem::take(&mut client.out);
+    if let Some(session) = &mut server.scripts.debug {
+        session.called(outcome.as_ref().map(|()| out.contiguous()));
+    }
     let pushed = match outcome {
         Ok(()) => convert::push_reply(lua, out.contiguous()),
         Err(e) => push_failure(lua, e.as_bytes(), true),
@@ -187,8 +193,8 @@ fn allowed(
         super::checks::on_this_server(server, client, command)?;
     }
     super::checks::permitted(server, client, id, args)?;
-    if command.flags.contains(F::WRITE) {
-        super::checks::may_write(server, client)?;
+    if command.flags.intersects(F::WRITE | F::MAY_REPLICATE) {
+        super::checks::may_write(server, client, command)?;
     }
     if command.flags.contains(F::DENYOOM) {
         super::checks::memory(server)?;

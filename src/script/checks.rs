@@ -135,19 +135,21 @@ pub fn permits(server: &Server, client: &Client, id: CommandId, args: Args<'_>) 
     !client.has(ClientFlags::RESTRICTED) || acl::check(server, client.user_id, id, &args).is_ok()
 }
 
-/// A writing command.
+/// A command that writes, or one that may have to be replicated (PUBLISH), which only a read-only script is denied.
 ///
 /// # Errors
 /// The script is read-only, or nothing may be written on this server now.
 #[inline]
-pub fn may_write(server: &Server, client: &Client) -> Result<(), Error> {
+pub fn may_write(server: &Server, client: &Client, command: &Command) -> Result<(), Error> {
     let run = server.scripts.run.as_ref();
     if run.is_some_and(|r| r.read_only) {
         return Err(Error::new(
             "ERR Write commands are not allowed from read-only scripts.",
         ));
     }
-    if server.state.is_empty() {
+    // A script that has written is not stopped half-way by what changes meanwhile, a replica that is lost for example.
+    let wrote = run.is_some_and(|r| r.wrote);
+    if server.state.is_empty() || wrote || !command.flags.contains(F::WRITE) {
         return Ok(());
     }
     writable(server, client)

@@ -13,6 +13,7 @@ use super::engine::{Ended, Function, Handle};
 use super::lua::{Kind, Lua, Raise, upvalue};
 use super::shebang::{self, FLAG_WORDS, ScriptFlags};
 use super::{Scripts, api, call::fail};
+use crate::keyspace::lazyfree::Garbage;
 use crate::resp::Error;
 use crate::server::Server;
 use std::collections::BTreeMap;
@@ -159,12 +160,11 @@ pub fn delete(server: &mut Server, name: &[u8]) -> Result<(), Error> {
     Ok(())
 }
 
-/// FUNCTION FLUSH: the whole state goes.
-pub fn flush(server: &mut Server) {
-    server.scripts.libraries = Libraries::default();
-    let deprecated = server.scripts.deprecated;
-    server.scripts.functions = super::new_engine(super::Purpose::Functions, deprecated);
+/// FUNCTION FLUSH: the whole state goes, and is handed back.
+pub fn flush(server: &mut Server) -> Garbage {
+    let old = server.scripts.flush_libraries();
     publish(server);
+    old
 }
 
 /// What FUNCTION RESTORE does with the libraries that are there.

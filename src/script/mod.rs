@@ -24,6 +24,7 @@ pub mod cache;
 pub mod call;
 pub mod checks;
 pub mod convert;
+pub mod debugger;
 pub mod effects;
 pub mod engine;
 pub mod lib;
@@ -36,13 +37,14 @@ pub mod run;
 pub mod sandbox;
 pub mod shebang;
 
+use crate::keyspace::lazyfree::Garbage;
 use crate::resp::{OutBuf, OwnedArgs};
 use cache::{Cache, Sha};
 use engine::{Engine, Purpose};
 use libraries::Libraries;
 
 /// Commands that run scripts or throw engines away: never to be called by a script, whatever DEBUG allows.
-pub const RUNS_SCRIPTS: [&str; 15] = [
+pub const RUNS_SCRIPTS: [&str; 13] = [
     "eval",
     "eval_ro",
     "evalsha",
@@ -56,8 +58,6 @@ pub const RUNS_SCRIPTS: [&str; 15] = [
     "function|flush",
     "function|restore",
     "exec",
-    "debug",
-    "flushall",
 ];
 
 /// The script engines of a server and what is loaded into them.
@@ -73,6 +73,10 @@ pub struct Scripts {
     pub evicted: u64,
     /// `lua-enable-deprecated-api`.
     deprecated: bool,
+    /// The debugging session under way.
+    debug: Option<Box<debugger::Session>>,
+    /// Processes of forked debugging sessions.
+    sessions: Vec<i32>,
     /// The run under way.
     run: Option<Run>,
     /// The client's output while a script runs.
@@ -135,6 +139,8 @@ impl Scripts {
             cache: Cache::default(),
             libraries: Libraries::default(),
             evicted: 0,
+            debug: None,
+            sessions: Vec::new(),
             run: None,
             out: OutBuf::new(),
             args: OwnedArgs::new(),
@@ -146,15 +152,34 @@ impl Scripts {
         self.run.as_ref()
     }
 
-    /// Forgets all scripts of EVAL, and whatever they left in their state.
-    pub fn flush(&mut self) {
-        self.cache = Cache::default();
-        self.eval = new_engine(Purpose::Eval, self.deprecated);
+    /// Forgets all scripts of EVAL, and whatever they left in their state. What they held is handed back, to be freed where that
+    /// does not stop others.
+    pub fn flush(&mut self) -> Garbage {
+        let cache = std::mem::take(&mut self.cache);
+        let fresh = new_engine(Purpose::Eval, self.deprecated);
+        let engine = std::mem::replace(&mut self.eval, fresh);
+        let objects = cache.len();
+        Garbage::Other(Box::new((engine, cache)), objects)
+    }
+
+    /// Forgets all libraries likewise.
+    pub(super) fn flush_libraries(&mut self) -> Garbage {
+        let libraries = std::mem::take(&mut self.libraries);
+        let fresh = new_engine(Purpose::Functions, self.deprecated);
+        let engine = std::mem::replace(&mut self.functions, fresh);
+        let objects = libraries.counts().0;
+        Garbage::Other(Box::new((engine, libraries)), objects)
     }
 
     /// Bytes of the two Lua states.
     pub fn vm_bytes(&self) -> (usize, usize) {
         (self.eval.memory(), self.functions.memory())
+    }
+
+    /// Bytes of both together.
+    pub fn vm_total(&self) -> usize {
+        let (eval, functions) = self.vm_bytes();
+        eval + functions
     }
 }
 

@@ -9,7 +9,7 @@ use super::convert::{self, Written};
 use super::engine::{Ended, Handle, Purpose};
 use super::lua::{Kind, Lua};
 use super::shebang::{self, ScriptFlags};
-use super::{Name, Run, api, checks, effects};
+use super::{Name, Run, api, checks, debugger, effects};
 use crate::client::ClientFlags;
 use crate::ds::numtext::parse_i64;
 use crate::exec::{Ctx, Flow, Outcome, propagate};
@@ -32,6 +32,13 @@ fn key_count(args: Args<'_>, bad: &'static str) -> Result<usize, Error> {
 
 /// EVAL and EVAL_RO.
 pub fn eval(ctx: &mut Ctx<'_>, read_only: bool) -> Outcome {
+    if ctx.client.has(ClientFlags::DEBUGS) && !ctx.server.scripts.running() {
+        return debugger::session(ctx, |ctx| eval_text(ctx, read_only));
+    }
+    eval_text(ctx, read_only)
+}
+
+fn eval_text(ctx: &mut Ctx<'_>, read_only: bool) -> Outcome {
     let keys = key_count(ctx.args, "ERR value is not an integer or out of range")?;
     let body = ctx.arg(1);
     let sha: Sha = Sha1::digest(body).into();
@@ -44,6 +51,11 @@ pub fn eval(ctx: &mut Ctx<'_>, read_only: bool) -> Outcome {
 
 /// EVALSHA and EVALSHA_RO.
 pub fn evalsha(ctx: &mut Ctx<'_>, read_only: bool) -> Outcome {
+    if ctx.client.has(ClientFlags::DEBUGS) {
+        return Err(Error::new(
+            "ERR Please use EVAL instead of EVALSHA for debugging",
+        ));
+    }
     let known = cache::parse_sha(ctx.arg(1))
         .and_then(|sha| Some((sha, ctx.server.scripts.cache.use_script(&sha)?)));
     // The count is looked at first, but only of a name that has the right length.
@@ -187,6 +199,9 @@ fn run_lent(
     client.flags.insert(ClientFlags::SCRIPT);
     server.clock.freeze();
     propagate::unit_begin(server);
+    if server.scripts.debug.is_some() {
+        handle.debug();
+    }
     let ended = handle.run(function, server, client, args, |lua| {
         push_list(lua, args.slice(3, first_arg));
         push_list(lua, args.from(first_arg));

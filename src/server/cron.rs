@@ -39,6 +39,7 @@ impl Server {
             self.master_cron();
         }
         self.persist_cron();
+        crate::script::debugger::reap(self);
         super::tracked::limit(self);
     }
 

@@ -68,14 +68,18 @@ impl Server {
         Duration::from_millis((first - self.clock.now_ms).max(0) as u64)
     }
 
-    /// Serves what is ready.
+    /// Serves what is ready, what an outer turn has not come to included.
     pub(super) fn serve(&mut self, batch: &[Readiness], scratch: &mut Scratch) {
+        self.queues.arrived.extend(batch);
         if self.queues.link && !self.scripts.running() {
             self.queues.link = false;
             self.serve_link();
         }
         // Those left over from the last turn come first, then what is ready now.
-        for h in std::mem::take(&mut self.queues.read) {
+        for _ in 0..self.queues.read.len() {
+            let Some(h) = self.queues.read.pop_front() else {
+                break;
+            };
             if self.shutdown.done().is_some() {
                 return;
             }
@@ -87,14 +91,14 @@ impl Server {
         for i in std::mem::take(&mut self.queues.accept) {
             self.accept_some(i);
         }
-        for r in batch {
+        while let Some(r) = self.queues.arrived.pop_front() {
             // After a shutdown nobody may be told of changes that no file holds.
             if self.shutdown.done().is_some() {
                 return;
             }
             match r.token {
                 Token::Client { slot, generation } => {
-                    self.serve_client(ClientRef { slot, generation }, r, scratch)
+                    self.serve_client(ClientRef { slot, generation }, &r, scratch)
                 }
                 Token::Listener(i) if i >= metrics_http::FIRST => self.accept_visitors(i),
                 Token::Listener(i) => self.accept_some(i),
@@ -106,7 +110,7 @@ impl Server {
                 Token::Other(replica::MASTER_LINK) => self.serve_link(),
                 // Read at the end of the turn.
                 Token::Other(master::transfer::SYNC_PIPE) => {}
-                Token::Other(n) if n >= metrics_http::FIRST => self.serve_visitor(n, r),
+                Token::Other(n) if n >= metrics_http::FIRST => self.serve_visitor(n, &r),
                 Token::Wake | Token::Other(_) => {}
             }
         }

@@ -73,7 +73,7 @@ pub fn on_readable(server: &mut Server, handle: ClientRef, scratch: &mut Scratch
     let Some(mut client) = server.clients.take(handle) else {
         // Running while a nested turn is served: its turn comes.
         if server.clients.contains(handle) {
-            server.queues.read.push(handle);
+            server.queues.read.push_back(handle);
         }
         return;
     };
@@ -86,7 +86,7 @@ pub fn on_readable(server: &mut Server, handle: ClientRef, scratch: &mut Scratch
         Read::Closed => server.close_soon(&mut client),
         Read::More if !client.has(ClientFlags::READ_QUEUED) => {
             client.flags.insert(ClientFlags::READ_QUEUED);
-            server.queues.read.push(handle);
+            server.queues.read.push_back(handle);
         }
         _ => {}
     }

@@ -45,7 +45,7 @@ use crate::ds::dense::DenseSet;
 use crate::exec::call::CommandStat;
 use crate::exec::registry::Registry;
 use crate::keyspace::{ExpiredKeys, Keyspace};
-use crate::net::{Listener, Poller};
+use crate::net::{Listener, Poller, Readiness};
 use crate::persist::Persist;
 use crate::pubsub::PubSub;
 use crate::repl::Replication;
@@ -54,7 +54,7 @@ use crate::sys::alloc::Counters;
 use crate::tracking::Tracking;
 use bitflags::bitflags;
 use clock::Clock;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 bitflags! {
     /// What is special about the server now; while empty, commands skip the guards.
@@ -203,7 +203,10 @@ pub struct Queues {
     /// Have replies to write.
     pub write: Vec<ClientRef>,
     /// May have more to read (their last read filled the buffer).
-    pub read: Vec<ClientRef>,
+    pub read: VecDeque<ClientRef>,
+    /// What the poller reported and nobody looked at yet. Here rather than with the turn that waited, because readiness is told
+    /// once: a turn nested in it (a script that runs for long) goes on with what the outer one has not come to.
+    pub arrived: VecDeque<Readiness>,
     /// Were unblocked, or unpaused: their buffered input goes on.
     pub resumed: Vec<ClientRef>,
     /// To be closed at the end of the tick.

@@ -198,6 +198,7 @@ impl Server {
         if self.state.contains(ServerState::LOADING) {
             return;
         }
+        // The only place that does it: whatever switched the AOF off, and however that ended.
         self.resume_aof();
         if self.persist.child.is_none() {
             self.start_due_rewrite();

@@ -134,6 +134,7 @@ impl Server {
 
     /// False when that failed and the server goes on; the log says why.
     fn leave_in_order(&mut self, flags: ShutdownFlags) -> bool {
+        crate::script::debugger::end_sessions(self);
         if self.persist.rdb_child() {
             log::warn!("There is a child saving an .rdb. Killing it!");
             self.end_rdb_child();

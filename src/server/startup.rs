@@ -94,6 +94,12 @@ fn configure(
     commands: &[&'static Command],
 ) -> Result<(Config, Registry), ConfigError> {
     let config = crate::config::load(line, sentinel)?;
+    if config.cluster_enabled {
+        // Serving all keys where others expect a node that knows its slots would lose data.
+        return Err(ConfigError::Whole(
+            ">>> 'cluster-enabled yes'\nCluster mode is not part of this version".into(),
+        ));
+    }
     let mut registry = Registry::new(commands);
     for (from, to) in &config.rename_command {
         registry
@@ -165,6 +171,7 @@ fn start(
     server.listen_for_metrics()?;
     log::info!("Server initialized");
     server.stats.startup_memory = server.used_memory();
+    server.stats.startup_vms = server.scripts.vm_total();
     if server.config.jemalloc_bg_thread {
         crate::sys::alloc::set_background_thread(true);
     }

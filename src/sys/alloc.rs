@@ -159,6 +159,75 @@ fn write_ctl<T>(name: &CStr, mut value: T) -> bool {
     }
 }
 
+/// One of jemalloc's controls by name, as a number, and its new value if there is one; gives what it was (DEBUG MALLCTL).
+///
+/// # Errors
+/// What jemalloc has against it, as an error number of the system. Controls that take addresses are not there.
+pub fn control(name: &[u8], value: Option<i64>) -> Result<i64, i32> {
+    let name = control_name(name)?;
+    let mut failed = libc::EINVAL;
+    // A control does not tell how wide it is; with another width it answers EINVAL and does nothing.
+    for width in [8, 4, 1] {
+        let (mut old, mut size) = ([0_u8; 8], width);
+        let mut new = value.unwrap_or(0).to_le_bytes();
+        let (newp, newlen) = match value {
+            Some(_) => (new.as_mut_ptr().cast(), width),
+            None => (ptr::null_mut(), 0),
+        };
+        // SAFETY: `old` and `new` have room for 8 bytes, `size` and `newlen` are at most that; what takes addresses is refused above.
+        let rc = unsafe {
+            je::mallctl(
+                name.as_ptr(),
+                old.as_mut_ptr().cast(),
+                &mut size,
+                newp,
+                newlen,
+            )
+        };
+        if rc == 0 {
+            return Ok(i64::from_le_bytes(old));
+        }
+        failed = rc;
+        if rc != libc::EINVAL {
+            break;
+        }
+    }
+    Err(failed)
+}
+
+/// Does what a control that takes and gives nothing does, such as `thread.tcache.flush` (DEBUG MALLCTL-STR name VOID).
+///
+/// # Errors
+/// As [`control`].
+pub fn order(name: &[u8]) -> Result<(), i32> {
+    let name = control_name(name)?;
+    let (old, new) = (ptr::null_mut(), ptr::null_mut());
+    // SAFETY: nothing is read or written; controls that would free what is in use are refused by their names.
+    match unsafe { je::mallctl(name.as_ptr(), old, ptr::null_mut(), new, 0) } {
+        0 => Ok(()),
+        failed => Err(failed),
+    }
+}
+
+/// The name of a control that may be used from outside: none that takes addresses or throws memory in use away.
+fn control_name(name: &[u8]) -> Result<std::ffi::CString, i32> {
+    const DENIED: [&[u8]; 6] = [
+        b"hooks",
+        b"create",
+        b"experimental",
+        b"prof",
+        b"reset",
+        b"destroy",
+    ];
+    if DENIED
+        .iter()
+        .any(|word| memchr::memmem::find(name, word).is_some())
+    {
+        return Err(libc::ENOENT);
+    }
+    std::ffi::CString::new(name).map_err(|_| libc::ENOENT)
+}
+
 /// The allocator's own statistics, in bytes.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct AllocStats {
@@ -179,6 +248,10 @@ pub struct AllocStats {
 pub fn class_bytes(size: usize) -> usize {
     if size == 0 {
         return 0;
+    }
+    // Miri calls no foreign code; there it is enough that classes are a little larger.
+    if cfg!(miri) {
+        return size.next_multiple_of(16);
     }
     // SAFETY: the size is not zero; nallocx computes and touches no memory.
     unsafe { je::nallocx(size, 0) }

@@ -141,20 +141,20 @@ def sweep(where):
         time.sleep(0.05)
 
 
-def run_file(settings, root, number, name, ports, stop):
+def run_file(settings, root, number, name, ports, stop, known=()):
     """Runs one file. Returns (runner output, hung test names, why it ended early or None, seconds, stage).
 
     A test that hangs is found in the official runner's own state report; the file is then run again without it, so that the rest of the
-    file is judged too. The caller removes the stage when it has taken the logs.
+    file is judged too; the `known` ones are left out at once. The caller removes the stage when it has taken the logs.
     """
-    hung, started, where = [], time.monotonic(), None
+    hung, started, where = list(known), time.monotonic(), None
     while True:
         if where:
             shutil.rmtree(where, ignore_errors=True)
         where = stage(settings, root, number)
         text, ended = attempt(settings, where, name, ports, hung, started, stop)
         culprit = hanging_test(text) if ended in ("stalled", "time limit") else None
-        if culprit is None or culprit in hung or len(hung) == HANG_RERUNS or stop.is_set():
+        if culprit is None or culprit in hung or len(hung) == len(known) + HANG_RERUNS or stop.is_set():
             return text, hung, ended, time.monotonic() - started, where
         hung.append(culprit)
 

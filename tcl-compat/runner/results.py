@@ -20,7 +20,11 @@ VARIABLE = (
     (re.compile(r"\b\d{10,13}\b"), "TIME"),
     (re.compile(r"\bsock[0-9a-f]{8,}\b"), "SOCK"),
     (re.compile(r"(server|redis\.conf)\.\d+\.\d+"), r"\1.N"),
+    (re.compile(r"\(x = \d+\)"), "(x = N)"),
+    (re.compile(r"^(PSYNC2: .*)"), lambda found: re.sub(r"#\d+|(?<=CYCLE )\d+", "N", found[1])),
 )
+# Files that go on in rounds until their time is over: a name of theirs has to come, however often it came on the real server.
+BY_TIME = ("integration/psync2",)
 
 
 def normal(name):
@@ -128,7 +132,9 @@ def read_baseline(path):
             file = baseline.setdefault(line[3:], {})
         elif line and not line.startswith("#"):
             counts, tab, name = line.partition("\t")
-            file[name if tab else line] = tuple(int(n) for n in counts.split("/")) if tab else (1, 0, 0)
+            name = normal(name if tab else line)
+            seen = tuple(int(n) for n in counts.split("/")) if tab else (1, 0, 0)
+            file[name] = tuple(a + b for a, b in zip(seen, file.get(name, (0, 0, 0))))
     return baseline
 
 
@@ -165,7 +171,8 @@ def judge(result, expected, baseline):
     """Compares one file with its expected list and with the real server's own result."""
     known = {name: counts for name, counts in baseline.items() if not name.startswith(OUTSIDE)}
     for name, (passes, fails, _) in known.items():
-        missing = passes - result.passed[name] - result.failed[name] - result.skipped[name]
+        wanted = min(passes, 1) if result.name in BY_TIME else passes
+        missing = wanted - result.passed[name] - result.failed[name] - result.skipped[name]
         if missing > 0 and not fails:
             result.not_run[name] = missing
     verdict = Verdict()

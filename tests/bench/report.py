@@ -20,7 +20,15 @@ def best(peers, unit):
     return (max if unit in MORE_IS_BETTER else min)(peers) if peers else None
 
 
+def servers_of(rows, names):
+    """The servers a table has figures of, which may have been measured in another run than the last; ours is the last."""
+    there = {n for by in rows.values() for n in by}
+    others = [n for n in names[:-1] if n in there] + sorted(there - set(names))
+    return others + names[-1:]
+
+
 def table(unit, rows, names):
+    names = servers_of(rows, names)
     out = [f"### {UNITS[unit]}", "", "| | " + " | ".join(names) + " | to the best peer |", "|---|" + "---:|" * (len(names) + 1)]
     for row, by in rows.items():
         peers = [by[n] for n in names[:-1] if by.get(n)]

@@ -432,14 +432,15 @@ const ROWS: &[(&str, &[&str], &[&str])] = &[
 
 /// All families; `DIFF_FAMILIES=strings,lists` narrows them.
 pub fn all() -> Vec<Family> {
-    let wanted = std::env::var("DIFF_FAMILIES").ok();
-    let chosen = |name: &str| {
-        wanted
-            .as_deref()
-            .is_none_or(|list| list.split(',').any(|item| item == name))
-    };
-    let rows = ROWS.iter().filter(|row| chosen(row.0));
-    build(rows)
+    chosen(build(ROWS.iter()))
+}
+
+/// Those that `DIFF_FAMILIES` names, or all.
+pub fn chosen(mut families: Vec<Family>) -> Vec<Family> {
+    if let Ok(wanted) = std::env::var("DIFF_FAMILIES") {
+        families.retain(|family| wanted.split(',').any(|item| item == family.name));
+    }
+    families
 }
 
 /// The families that a reference newer than 7.0 also knows.

@@ -4,6 +4,8 @@
 //! times. `parse` turns it into a tree once; `Gen::command` walks the tree. One command in eight is then damaged on purpose (an argument
 //! lost, doubled, replaced by rubbish, moved), which reaches the error paths of every option in every position.
 
+use crate::trees::QUIET;
+
 /// xorshift64*: good enough to choose test input, and the same everywhere for a seed.
 pub struct Dice(u64);
 
@@ -47,6 +49,8 @@ pub enum Node {
     Word(String),
     OneOf(Vec<Vec<Node>>, bool),
     Many(Box<Node>),
+    /// As `Many`, with the number of times before it; sometimes another number.
+    Counted(Box<Node>),
 }
 
 /// Parses a template; a mistake in one is a mistake in this test, so it panics.
@@ -160,6 +164,102 @@ const JUNK: &[&str] = &[
     "z1",
 ];
 
+const RULES: &[&str] = &[
+    "on",
+    "off",
+    "nopass",
+    ">secret",
+    "<secret",
+    "<other",
+    "resetpass",
+    "reset",
+    "+@all",
+    "-@all",
+    "+@read",
+    "-@write",
+    "+get",
+    "-get",
+    "+config|get",
+    "-config|set",
+    "+config",
+    "+nope",
+    "-@nope",
+    "+get|x",
+    "+select|0",
+    "allkeys",
+    "resetkeys",
+    "~s*",
+    "~h1",
+    "%R~s*",
+    "%W~l*",
+    "%RW~x",
+    "%~x",
+    "%X~x",
+    "allchannels",
+    "resetchannels",
+    "&c*",
+    "nocommands",
+    "allcommands",
+    "(+get ~s1)",
+    "(~s1 +set &c)",
+    "(nope)",
+    "(+get",
+    "clearselectors",
+    "skip-sanitize-payload",
+    "sanitize-payload",
+    "#abc",
+    "",
+    "junk",
+];
+const SCRIPTS: &[&str] = &[
+    "return 1",
+    "return redis.call('get', KEYS[1])",
+    "return redis.call('set', KEYS[1], ARGV[1])",
+    "return redis.pcall('lpush', KEYS[1], 'a', 'b')",
+    "return redis.call('lrange', KEYS[1], 0, -1)",
+    "return {1, 2.9, 'x', false, true, {ok='fine'}, {err='My bad'}, nil, 5}",
+    "return redis.error_reply('ERR no')",
+    "return redis.status_reply('yes')",
+    "return {double=3.5}",
+    "return {map={a=1}}",
+    "return redis.call('nosuch')",
+    "return redis.call('get')",
+    "return redis.pcall('get', 'a', 'b')",
+    "error('boom')",
+    "error({err='ERR table'})",
+    "return nope.x",
+    "x = 1",
+    "return #KEYS .. ':' .. #ARGV",
+    "syntax error here",
+    "return tostring(redis.call('hgetall', KEYS[1])[1])",
+    "redis.setresp(3); return redis.call('hgetall', KEYS[1])",
+    "return cjson.encode({1, 'a', {b=2}})",
+    "return cmsgpack.unpack(cmsgpack.pack({1, 2, 'x'}))",
+    "return redis.sha1hex('x')",
+    "#!lua\nreturn redis.call('incr', KEYS[1])",
+    "#!lua flags=no-writes\nreturn redis.call('incr', KEYS[1])",
+    "#!lua flags=nope\nreturn 1",
+    "#!python\nreturn 1",
+    "return redis.call('expire', KEYS[1], 5000)",
+    "return {redis.REDIS_VERSION_NUM ~= nil, redis.LOG_WARNING}",
+    "",
+];
+const LIBRARIES: &[&str] = &[
+    "#!lua name=lib1\nredis.register_function('f1', function(keys, args) return #keys end)",
+    "#!lua name=lib1\nredis.register_function('f2', function(keys, args) return redis.call('get', keys[1]) end)",
+    "#!lua name=lib2\nredis.register_function{function_name='f2', callback=function(keys) return redis.call('incr', keys[1]) end, flags={'no-writes'}}",
+    "#!lua name=lib3\nreturn 1",
+    "#!lua name=lib3\nredis.call('get', 'x')",
+    "#!lua\nreturn 1",
+    "#!lua name=bad-name\nreturn 1",
+    "#!js name=lib\nreturn 1",
+    "redis.register_function('f1', function() end)",
+    "#!lua name=lib4\nsyntax error",
+    "#!lua name=lib4 x=1\nredis.register_function('f4', function() return 1 end)",
+    "#!lua name=lib5\nredis.register_function('f 5', function() return 1 end)",
+    "",
+];
+
 impl Gen {
     /// A generator for a seed.
     pub fn new(seed: u64) -> Gen {
@@ -176,7 +276,10 @@ impl Gen {
         // A damaged command of the second connection might wait for a time that two servers do not measure alike.
         let aside = args.first().is_some_and(|word| word == crate::aside::WORD);
         if self.dice.one_in(8) && !aside {
+            let quiet = args.first().is_some_and(|word| word == QUIET.as_bytes());
+            let word = quiet.then(|| args.remove(0));
             self.damage(&mut args);
+            args.splice(0..0, word);
         }
         args
     }
@@ -195,6 +298,14 @@ impl Gen {
                     for _ in 0..=self.dice.below(4) {
                         self.walk(std::slice::from_ref(inner), family, out);
                     }
+                }
+                Node::Counted(inner) => {
+                    let (at, times) = (out.len(), 1 + self.dice.below(4));
+                    for _ in 0..times {
+                        self.walk(std::slice::from_ref(inner), family, out);
+                    }
+                    let wrong = usize::from(self.dice.one_in(12));
+                    out.insert(at, (times + wrong).to_string().into_bytes());
                 }
             }
         }
@@ -324,6 +435,10 @@ impl Gen {
             ]))
             .into(),
             "unit" => (*d.pick(&["m", "km", "mi", "ft", "KM", "yd"])).into(),
+            "user" => (*d.pick(&["u1", "u2", "nobody"])).into(),
+            "rule" => (*d.pick(RULES)).into(),
+            "lua" => (*d.pick(SCRIPTS)).into(),
+            "library" => (*d.pick(LIBRARIES)).into(),
             "dist" => (*d.pick(&["0", "1", "100", "200", "1000", "20000", "1e7", "-1"])).into(),
             other => panic!("no placeholder {other}"),
         };

@@ -14,6 +14,7 @@ mod harness;
 mod known;
 mod pair;
 mod scripts;
+mod trees;
 
 use grammar::Gen;
 use harness::server::{ours, reference, reference_named};
@@ -84,7 +85,12 @@ fn random_script(generator: &mut Gen, all: &[grammar::Family]) -> Script {
     // MULTI would hide what the other families' random answers need: transactions stay among themselves.
     let first = generator.dice.below(all.len());
     let second = generator.dice.below(all.len());
-    let alone = |i: usize| matches!(all[i].name, "transactions" | "waiting" | "messages");
+    let alone = |i: usize| {
+        matches!(
+            all[i].name,
+            "transactions" | "waiting" | "messages" | "administration"
+        )
+    };
     let second = if alone(first) || alone(second) {
         first
     } else {
@@ -209,6 +215,24 @@ fn newer_commands() {
             &theirs,
             resp3,
             random_scripts(seed().wrapping_add(3 << 32), families::newer()),
+        );
+    }
+}
+
+/// Everything that COMMAND DOCS of the version we follow tells, where it is installed.
+#[test]
+fn argument_trees() {
+    let Some(theirs) = reference_named("redis-8.2.3") else {
+        return;
+    };
+    for resp3 in [false, true] {
+        let told = harness::server::Server::start_binary(&theirs, &[]);
+        let families = families::chosen(trees::families(&mut told.conn()));
+        drop(told);
+        check(
+            &theirs,
+            resp3,
+            random_scripts(seed().wrapping_add(4 << 32), families),
         );
     }
 }

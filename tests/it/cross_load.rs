@@ -247,7 +247,6 @@ fn aof_of_redis_8_2() {
 }
 
 #[test]
-#[ignore = "not settled yet: see Open ends in ARCHITECTURE.md"]
 fn aof_of_valkey_9_1() {
     aof_both_ways("valkey-9.1.2");
 }

@@ -133,7 +133,6 @@ fn a_job_queue() {
 }
 
 #[test]
-#[ignore = "not settled yet: see Open ends in ARCHITECTURE.md"]
 fn a_script_that_runs_away() {
     let server = Server::start(&["--busy-reply-threshold", "50"]);
     let mut stuck = server.conn();
@@ -159,4 +158,107 @@ fn a_script_that_runs_away() {
     assert!(end.contains("Script killed by user"), "{end}");
     assert_eq!(other.cmd("PING"), Reply::simple("PONG"));
     assert_eq!(stuck.cmd("PING"), Reply::simple("PONG"));
+}
+
+/// What a script that runs on finds ready was partly reported to the turn of the loop that runs it: it must be served all the same.
+#[test]
+fn who_came_in_the_same_turn_as_an_endless_script_is_served() {
+    let server = Server::start(&[
+        "--busy-reply-threshold",
+        "20",
+        "--enable-debug-command",
+        "yes",
+    ]);
+    let [mut sleeper, mut stuck, mut other] = [server.conn(), server.conn(), server.conn()];
+    for c in [&mut stuck, &mut other] {
+        assert_eq!(c.cmd("PING"), Reply::simple("PONG"));
+    }
+    sleeper
+        .write(&encode(&["DEBUG", "SLEEP", "0.5"]))
+        .expect("sent");
+    std::thread::sleep(Duration::from_millis(100));
+    // Both are ready when the loop looks again.
+    stuck
+        .write(&encode(&["EVAL", "while true do end", "0"]))
+        .expect("sent");
+    std::thread::sleep(Duration::from_millis(50));
+    let answer = other.cmd("GET k").error_text().expect("busy");
+    assert!(answer.starts_with("BUSY"), "{answer}");
+    assert_eq!(other.cmd("SCRIPT KILL"), Reply::simple("OK"));
+    assert!(stuck.read().expect("an answer").error_text().is_some());
+}
+
+/// What a script declares in its first line counts as its command's flags do, in transactions too.
+#[test]
+fn a_pause_holds_back_scripts_that_may_write() {
+    let server = Server::start(&[]);
+    let [mut admin, mut reader, mut writer] = [server.conn(), server.conn(), server.conn()];
+    let (reads, writes) = ("#!lua flags=no-writes\nreturn 12", "#!lua\nreturn 13");
+    writer.cmd("MULTI");
+    writer.call(&["EVAL", writes, "0"]);
+    assert_eq!(admin.cmd("CLIENT PAUSE 100000 WRITE"), Reply::simple("OK"));
+    assert_eq!(reader.call(&["EVAL", reads, "0"]), Reply::Int(12));
+    reader.cmd("MULTI");
+    reader.call(&["EVAL", reads, "0"]);
+    assert_eq!(reader.cmd("EXEC"), Reply::Array(Some(vec![Reply::Int(12)])));
+    writer.write(&encode(&["EXEC"])).expect("sent");
+    let blocked = |c: &mut crate::harness::Conn| {
+        let info = c.cmd("INFO clients");
+        String::from_utf8_lossy(info.bytes().expect("a report")).contains("blocked_clients:1")
+    };
+    let start = Instant::now();
+    while !blocked(&mut admin) {
+        assert!(
+            start.elapsed() < Duration::from_secs(10),
+            "EXEC is not held back"
+        );
+    }
+    admin.cmd("CLIENT UNPAUSE");
+    let ran = writer.read().expect("a reply");
+    assert_eq!(ran, Reply::Array(Some(vec![Reply::Int(13)])));
+    // A read-only script may not even publish.
+    let refused = admin.call(&["EVAL_RO", "return redis.call('publish', 'c', 'm')", "0"]);
+    let refused = refused.error_text().expect("an error");
+    assert!(
+        refused.starts_with("ERR Write commands are not allowed from read-only scripts."),
+        "{refused}"
+    );
+}
+
+#[test]
+fn what_a_flush_throws_away_is_freed_elsewhere() {
+    let server = Server::start(&[]);
+    let mut c = server.conn();
+    let freed = |c: &mut crate::harness::Conn| {
+        let info = c.cmd("INFO memory");
+        let text = String::from_utf8_lossy(info.bytes().expect("a report")).into_owned();
+        let line = text
+            .lines()
+            .find_map(|l| l.strip_prefix("lazyfreed_objects:"));
+        line.expect("a figure")
+            .trim()
+            .parse::<i64>()
+            .expect("a number")
+    };
+    for i in 0..3 {
+        c.call(&["SCRIPT".into(), "LOAD".into(), format!("return {i}")]);
+    }
+    assert_eq!(c.cmd("SCRIPT FLUSH SYNC"), Reply::simple("OK"));
+    assert_eq!(freed(&mut c), 0);
+    for i in 0..3 {
+        c.call(&["SCRIPT".into(), "LOAD".into(), format!("return {i}")]);
+    }
+    c.call(&[
+        "FUNCTION",
+        "LOAD",
+        "#!lua name=l\nredis.register_function('f', function() return 1 end)",
+    ]);
+    assert_eq!(c.cmd("SCRIPT FLUSH ASYNC"), Reply::simple("OK"));
+    assert_eq!(c.cmd("FUNCTION FLUSH ASYNC"), Reply::simple("OK"));
+    let start = Instant::now();
+    while freed(&mut c) < 4 {
+        assert!(start.elapsed() < Duration::from_secs(10), "not freed");
+    }
+    assert!(c.cmd("FCALL f 0").error_text().is_some());
+    assert_eq!(c.call(&["EVAL", "return 5", "0"]), Reply::Int(5));
 }

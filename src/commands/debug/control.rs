@@ -98,7 +98,18 @@ pub(super) fn rewrite_all(ctx: &mut Ctx<'_>) -> Outcome {
     done(ctx)
 }
 
+/// Loading data replaces the libraries, one of which might be running.
+fn not_in_script(ctx: &Ctx<'_>) -> Result<(), Error> {
+    if ctx.server.scripts.running() {
+        return Err(Error::new(
+            "ERR This Redis command is not allowed from script",
+        ));
+    }
+    Ok(())
+}
+
 pub(super) fn reload(ctx: &mut Ctx<'_>) -> Outcome {
+    not_in_script(ctx)?;
     let (mut save, mut flush, mut merge) = (true, true, false);
     for i in 2..ctx.args.len() {
         match () {
@@ -144,6 +155,7 @@ pub(super) fn reload(ctx: &mut Ctx<'_>) -> Outcome {
 
 pub(super) fn loadaof(ctx: &mut Ctx<'_>) -> Outcome {
     const FAILED: Error = Error::new("ERR Error trying to load the AOF files, check server logs.");
+    not_in_script(ctx)?;
     let server = &mut *ctx.server;
     if server.persist.loading.is_some() {
         return Err(FAILED);
@@ -195,4 +207,29 @@ pub(super) fn assertion(_: &mut Ctx<'_>) -> Outcome {
         line!()
     );
     std::process::abort()
+}
+
+/// One of the allocator's controls: what it is, and its new value if there is one.
+pub(super) fn mallctl(ctx: &mut Ctx<'_>) -> Outcome {
+    let value = match ctx.args.len() {
+        3 => None,
+        _ => Some(ctx.int(3)?),
+    };
+    let old = crate::sys::alloc::control(ctx.arg(2), value).map_err(system_error)?;
+    ctx.reply().int(old);
+    Ok(Flow::Done)
+}
+
+/// One of its orders, `VOID`; controls whose values are text are not looked at.
+pub(super) fn mallctl_str(ctx: &mut Ctx<'_>) -> Outcome {
+    if !ctx.is(3, "VOID") {
+        return Err(Error::new("ERR Only VOID is supported here"));
+    }
+    crate::sys::alloc::order(ctx.arg(2)).map_err(system_error)?;
+    done(ctx)
+}
+
+fn system_error(number: i32) -> Error {
+    let error = std::io::Error::from_raw_os_error(number);
+    Error::text(format!("ERR {}", crate::server::host::os_text(&error)))
 }

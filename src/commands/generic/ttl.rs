@@ -83,9 +83,9 @@ fn pexpiretime(ctx: &mut Ctx<'_>) -> Outcome {
     tell(ctx, |at, _| at)
 }
 
-/// Milliseconds to the nearest second.
+/// Milliseconds, never negative here, to the nearest second.
 fn seconds(ms: i64) -> i64 {
-    ms.saturating_add(500) / 1000
+    ms / 1000 + (ms % 1000 + 500) / 1000
 }
 
 /// Replies what `f` makes of the key's expire and the time now.
@@ -98,4 +98,24 @@ fn tell(ctx: &mut Ctx<'_>, f: impl FnOnce(i64, i64) -> i64) -> Outcome {
         Some(Some(at)) => f(at, now),
     });
     Ok(Flow::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::seconds;
+
+    #[test]
+    fn seconds_to_the_nearest() {
+        let pairs = [
+            (0, 0),
+            (499, 0),
+            (500, 1),
+            (1499, 1),
+            (i64::MAX - 308, i64::MAX / 1000),
+            (i64::MAX, i64::MAX / 1000 + 1),
+        ];
+        for (ms, s) in pairs {
+            assert_eq!(seconds(ms), s, "{ms}");
+        }
+    }
 }

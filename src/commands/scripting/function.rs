@@ -2,7 +2,7 @@
 //!
 //! Whatever changes libraries is propagated as it came.
 
-use super::wrong_arguments;
+use super::{free, wrong_arguments};
 use crate::ds::glob::matches;
 use crate::exec::command::{Command, Group, acl, flags};
 use crate::exec::{Ctx, Flow, Outcome};
@@ -109,7 +109,8 @@ fn function_flush(ctx: &mut Ctx<'_>) -> Outcome {
             "ERR FUNCTION FLUSH only supports SYNC|ASYNC option",
         ));
     }
-    libraries::flush(ctx.server);
+    let old = libraries::flush(ctx.server);
+    free(ctx, old);
     changed(ctx);
     ctx.reply().ok();
     Ok(Flow::Done)

@@ -6,6 +6,7 @@ mod tests;
 
 use crate::exec::command::{Command, Group, KeySpec, acl, flags};
 use crate::exec::{Ctx, Outcome};
+use crate::keyspace::lazyfree::Garbage;
 use crate::resp::Error;
 use crate::script::run;
 use function::FUNCTION;
@@ -153,6 +154,17 @@ pub static FCALL_RO: Command = Command {
 
 fn fcall_ro(ctx: &mut Ctx<'_>) -> Outcome {
     run::fcall(ctx, true)
+}
+
+/// Frees what SCRIPT FLUSH or FUNCTION FLUSH threw away, in a background thread unless SYNC or the settings say otherwise.
+fn free(ctx: &Ctx<'_>, old: Garbage) {
+    let in_background = match ctx.args.len() {
+        2 => ctx.server.config.lazyfree_lazy_user_flush,
+        _ => ctx.is(2, "ASYNC"),
+    };
+    if in_background {
+        ctx.server.ks.lazy.free(old);
+    }
 }
 
 /// The complaint about a subcommand with arguments it does not have.

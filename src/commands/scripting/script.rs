@@ -1,11 +1,11 @@
 //! SCRIPT: the cache of EVAL's scripts, and stopping one.
 
-use super::wrong_arguments;
+use super::{free, wrong_arguments};
 use crate::exec::command::{Command, Group, acl, flags};
 use crate::exec::{Ctx, Flow, Outcome};
 use crate::resp::Error;
 use crate::script::engine::Purpose;
-use crate::script::{api, busy, cache, run};
+use crate::script::{api, busy, cache, debugger, run};
 use sha1::{Digest, Sha1};
 
 /// The row of SCRIPT.
@@ -43,17 +43,9 @@ pub static SCRIPT_DEBUG: Command = Command {
 };
 
 fn script_debug(ctx: &mut Ctx<'_>) -> Outcome {
-    if ctx.is(2, "NO") {
-        ctx.reply().ok();
-        return Ok(Flow::Done);
-    }
-    if ctx.is(2, "YES") || ctx.is(2, "SYNC") {
-        // Compat: saying OK would have the client wait for a debugger that never speaks.
-        return Err(Error::new(
-            "ERR The Lua debugger is not part of this server",
-        ));
-    }
-    Err(Error::new("ERR Use SCRIPT DEBUG YES/SYNC/NO"))
+    debugger::choose(ctx)?;
+    ctx.reply().ok();
+    Ok(Flow::Done)
 }
 
 /// The row of SCRIPT EXISTS.
@@ -112,7 +104,8 @@ fn script_flush(ctx: &mut Ctx<'_>) -> Outcome {
             "ERR SCRIPT FLUSH only support SYNC|ASYNC option",
         ));
     }
-    ctx.server.scripts.flush();
+    let old = ctx.server.scripts.flush();
+    free(ctx, old);
     ctx.reply().ok();
     Ok(Flow::Done)
 }
@@ -135,7 +128,8 @@ fn script_help(ctx: &mut Ctx<'_>) -> Outcome {
     ctx.reply().help(&[
         "SCRIPT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
         "DEBUG (YES|SYNC|NO)",
-        "    Choose how scripts are debugged; this server has no debugger, so only NO is taken.",
+        "    Choose whether EVAL runs scripts under the debugger: in a child that keeps nothing (YES), or in",
+        "    the server, which serves nobody else meanwhile (SYNC).",
         "EXISTS <sha1> [<sha1> ...]",
         "    Tell of each script whether it is cached.",
         "FLUSH [ASYNC|SYNC]",

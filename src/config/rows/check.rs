@@ -62,6 +62,14 @@ fn plain_name(value: &[u8], reason: &'static str) -> Result<(), Reason> {
     }
 }
 
+/// The files of the AOF are known by text.
+fn utf8(value: &[u8], reason: &'static str) -> Result<(), Reason> {
+    match std::str::from_utf8(value) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Reason::Text(reason)),
+    }
+}
+
 /// `dbfilename`.
 pub fn dbfilename(value: &[u8]) -> Result<(), Reason> {
     plain_name(value, "dbfilename can't be a path, just a filename")
@@ -72,7 +80,8 @@ pub fn appendfilename(value: &[u8]) -> Result<(), Reason> {
     if value.is_empty() {
         return Err(Reason::Text("appendfilename can't be empty"));
     }
-    plain_name(value, "appendfilename can't be a path, just a filename")
+    plain_name(value, "appendfilename can't be a path, just a filename")?;
+    utf8(value, "appendfilename has to be UTF-8")
 }
 
 /// `appenddirname`.
@@ -80,7 +89,8 @@ pub fn appenddirname(value: &[u8]) -> Result<(), Reason> {
     if value.is_empty() {
         return Err(Reason::Text("appenddirname can't be empty"));
     }
-    plain_name(value, "appenddirname can't be a path, just a dirname")
+    plain_name(value, "appenddirname can't be a path, just a dirname")?;
+    utf8(value, "appenddirname has to be UTF-8")
 }
 
 /// `cluster-announce-hostname`: what a DNS name may hold.

@@ -2,7 +2,7 @@
 use std::collections::BTreeSet;
 
 use super::{Scored, Tree};
-use crate::ds::rng::Rng;
+use crate::ds::rng::{Rng, rounds};
 
 /// A member block as the tests own it.
 struct Block {
@@ -187,13 +187,13 @@ fn member(kind: usize, rng: &mut Rng) -> Vec<u8> {
 
 #[test]
 fn random_operations_agree_with_a_btreeset() {
-    for seed in 0..24 {
+    for seed in 0..if cfg!(miri) { 4 } else { 24 } {
         let mut rng = Rng::new(seed);
         let (score_kind, member_kind) = (seed as usize % 4, rng.below(3));
         let mut both = Both::new();
         for phase in 0..6 {
             let delete_weight = [10, 90, 45, 70, 20, 95][phase];
-            for _ in 0..1500 {
+            for _ in 0..if cfg!(miri) { 60 } else { 1500 } {
                 if rng.below(100) >= delete_weight {
                     let m = if score_kind == 0 {
                         rng.next_u64().to_be_bytes().to_vec()
@@ -219,6 +219,7 @@ fn random_operations_agree_with_a_btreeset() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "it needs a big tree")]
 fn many_levels_grow_and_collapse_again() {
     for pattern in 0..3 {
         let mut both = Both::new();
@@ -261,11 +262,11 @@ fn many_levels_grow_and_collapse_again() {
 fn lexicographic_bounds() {
     let mut both = Both::new();
     let mut rng = Rng::new(3);
-    for _ in 0..3000 {
+    for _ in 0..rounds(3000) {
         both.insert(0.0, member(0, &mut rng));
         both.insert(-0.0, rng.next_u64().to_string().into_bytes());
     }
-    for _ in 0..500 {
+    for _ in 0..rounds(500) {
         let m = member(0, &mut rng);
         assert_eq!(
             both.tree.lower_bound_lex(&m, true).rank,

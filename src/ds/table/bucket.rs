@@ -299,7 +299,7 @@ mod tests {
     #[test]
     fn plain_words_match_like_sse() {
         let mut r = crate::ds::rng::Rng::new(3);
-        for _ in 0..20_000 {
+        for _ in 0..crate::ds::rng::rounds(20_000) {
             let mut tags = r.next_u64().to_le_bytes();
             if r.below(2) == 0 {
                 tags.iter_mut().for_each(|t| *t &= 0x81);

@@ -3,7 +3,7 @@
 use super::*;
 use crate::ds::hash::hash;
 use crate::ds::item::SetMember;
-use crate::ds::rng::Rng;
+use crate::ds::rng::{Rng, rounds};
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
@@ -76,6 +76,7 @@ fn check(t: &Table<Probe>, model: &HashMap<u64, (u64, bool)>) {
 
 /// Random operations; the number of keys swings between empty and `range`.
 fn model_run(seed: u64, range: usize, ops: usize, h: Hasher) {
+    let (range, ops) = (rounds(range).max(range.min(300)), rounds(ops));
     let mut r = Rng::new(seed);
     let (mut t, mut model) = (Table::<Probe>::new(), HashMap::new());
     let every = (ops / 12).max(1);
@@ -163,6 +164,7 @@ fn agrees_with_a_model_when_hashes_collide() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "it needs a big table")]
 fn colliding_prefixes_do_not_explode() {
     let mut t = Table::<Probe>::new();
     for k in 0..60_000u64 {
@@ -178,6 +180,7 @@ fn colliding_prefixes_do_not_explode() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "it needs a big table")]
 fn memory_follows_the_length_up_and_down() {
     let mut t = Table::<Probe>::new();
     let n = 200_000u64;
@@ -202,6 +205,7 @@ fn memory_follows_the_length_up_and_down() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "it needs a big table")]
 fn paused_tables_shrink_when_compacted() {
     let mut t = Table::<Probe>::with_capacity(50_000);
     t.check_invariants();
@@ -266,6 +270,10 @@ fn scan_all(
 }
 
 fn scan_under_churn(seed: u64, h: Hasher, stable: u64, transient: u64) {
+    let (stable, transient) = (
+        rounds(stable as usize) as u64,
+        rounds(transient as usize) as u64,
+    );
     let mut r = Rng::new(seed);
     for round in 0..6 {
         let mut t = Table::<Probe>::new();
@@ -319,7 +327,7 @@ fn any_cursor_is_valid() {
     let mut t = Table::<Probe>::new();
     let mut r = Rng::new(9);
     assert_eq!(t.scan(77, 10, &mut |_| ()), 0);
-    for k in 0..3_000 {
+    for k in 0..rounds(3_000) as u64 {
         t.insert_new(good(k), Probe::new(good(k), k, 0));
         let cursor = r.next_u64() >> r.below(64);
         assert!(t.scan(cursor, 5, &mut |_| ()) < 1 << 52);
@@ -336,6 +344,7 @@ fn chi2(counts: &HashMap<u64, u64>, keys: u64) -> f64 {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "it needs a big table")]
 fn draws_are_uniform() {
     let lopsided = |k: u64| if k < 1_500 { good(k) >> 12 } else { good(k) };
     let cases: [(u64, Hasher); 5] = [

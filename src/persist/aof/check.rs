@@ -8,7 +8,7 @@
 //! Compat: a line too long is told as a format error.
 
 use super::manifest::{FileType, Manifest};
-use crate::persist::rdb::check as rdb_check;
+use crate::persist::rdb::{check as rdb_check, format};
 use crate::persist::storage::Disk;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -352,9 +352,9 @@ fn is_manifest(head: &[u8]) -> bool {
 }
 
 fn starts_as_rdb(path: &Path) -> bool {
-    let mut head = [0; 5];
+    let mut head = [0; format::MAGIC_SEEN];
     let read = File::open(path).and_then(|mut f| f.read_exact(&mut head));
-    read.is_ok() && &head == b"REDIS"
+    read.is_ok() && format::begins_rdb(&head)
 }
 
 /// A walk over the commands of a file.

@@ -2,7 +2,7 @@
 //!
 //! One line per file: `file NAME seq N type T`, further key-value pairs are skipped (newer versions write `startoffset`). Types:
 //! `b` base (at most one), `i` incremental (sequence numbers must grow), `h` history (replaced, to be deleted). A name with
-//! blanks or control bytes is quoted as in the configuration file. The order of replay is base, then incremental files as
+//! blanks or control bytes is quoted as in the configuration file; names are UTF-8. The order of replay is base, then incremental files as
 //! listed. Lines that begin with `#` are comments. The manifest is replaced as a whole: written to `temp-NAME`, synced, renamed, and
 //! the directory synced.
 //!
@@ -57,20 +57,20 @@ impl AofFile {
 /// The name, quoted when it would not survive the line grammar.
 fn quoted(name: &str) -> String {
     let plain = name
-        .bytes()
-        .all(|c| c.is_ascii_graphic() && !matches!(c, b'"' | b'\'' | b'\\'));
+        .chars()
+        .all(|c| !c.is_control() && !c.is_whitespace() && !matches!(c, '"' | '\'' | '\\'));
     if plain && !name.is_empty() {
         return name.to_owned();
     }
     let mut out = String::from("\"");
-    for c in name.bytes() {
+    for c in name.chars() {
         match c {
-            b'"' | b'\\' => out.extend(['\\', c as char]),
-            b'\n' => out.push_str("\\n"),
-            b'\r' => out.push_str("\\r"),
-            b'\t' => out.push_str("\\t"),
-            0x20..=0x7e => out.push(c as char),
-            c => out.push_str(&format!("\\x{c:02x}")),
+            '"' | '\\' => out.extend(['\\', c]),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if c.is_ascii_control() => out.push_str(&format!("\\x{:02x}", c as u32)),
+            c => out.push(c),
         }
     }
     out.push('"');
@@ -112,6 +112,7 @@ impl fmt::Display for ManifestError {
 impl std::error::Error for ManifestError {}
 
 const FORMAT: &str = "Invalid AOF manifest file format";
+const TOO_LONG: &str = "The AOF manifest file contains too long line";
 
 /// The files of an AOF.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -152,7 +153,7 @@ impl Manifest {
                 continue;
             }
             if raw.len() >= LINE_MAX || raw.last() != Some(&b'\n') {
-                return Err(fail("The AOF manifest file contains too long line"));
+                return Err(fail(TOO_LONG));
             }
             m.take(parse_line(raw).map_err(fail)?, &mut highest_incr)
                 .map_err(fail)?;
@@ -260,7 +261,9 @@ fn parse_line(raw: &[u8]) -> Result<AofFile, &'static str> {
     }
     let (mut name, mut seq, mut ty) = (None, None, None);
     for pair in words.chunks_exact(2) {
-        let value = String::from_utf8_lossy(&pair[1]).into_owned();
+        let value = std::str::from_utf8(&pair[1])
+            .map_err(|_| "The name of an AOF file has to be UTF-8")?
+            .to_owned();
         match pair[0].to_ascii_lowercase().as_slice() {
             b"file" if value.contains('/') => return Err("File can't be a path, just a filename"),
             b"file" => name = Some(value),
@@ -270,7 +273,14 @@ fn parse_line(raw: &[u8]) -> Result<AofFile, &'static str> {
         }
     }
     match (name, seq, ty) {
-        (Some(name), Some(seq), Some(ty)) if !name.is_empty() => Ok(AofFile { name, seq, ty }),
+        (Some(name), Some(seq), Some(ty)) if !name.is_empty() => {
+            let file = AofFile { name, seq, ty };
+            // It is written again, quoted, at every change.
+            if file.line().len() >= LINE_MAX {
+                return Err(TOO_LONG);
+            }
+            Ok(file)
+        }
         _ => Err(FORMAT),
     }
 }
@@ -314,6 +324,9 @@ mod tests {
         m.retire_incr(1);
         assert_eq!((m.history.len(), m.incr.len()), (2, 1));
         assert_eq!(Manifest::parse(m.text().as_bytes()).unwrap(), m);
+        let name = "\u{e9}\u{1f980} \x01\"\\.aof";
+        m.next_incr(name);
+        assert_eq!(Manifest::parse(m.text().as_bytes()).unwrap(), m);
         let newer = "#c\nfile x.2.incr.aof seq 2 type i startoffset 7\n";
         assert_eq!(Manifest::parse(newer.as_bytes()).unwrap().incr_seq, 2);
     }
@@ -338,6 +351,11 @@ mod tests {
         assert_eq!(why("file a seq x type b\n"), FORMAT);
         assert_eq!(why("file a seq 1\n"), FORMAT);
         assert_eq!(why("file a seq 1 type b more\n"), FORMAT);
+        let latin = Manifest::parse(b"file \xe9t\xe9 seq 1 type b\n").unwrap_err();
+        assert!(latin.to_string().ends_with("has to be UTF-8"), "{latin}");
+        // Short enough as it stands, but not as it would be written.
+        let grows = format!("file \"{}\" seq 1 type b\n", "\x01".repeat(300));
+        assert_eq!(why(&grows), TOO_LONG);
         let long = format!("file {} seq 1 type b\n", "a".repeat(LINE_MAX));
         assert_eq!(why(&long), "The AOF manifest file contains too long line");
     }

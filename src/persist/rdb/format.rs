@@ -86,6 +86,14 @@ pub const RDB_VERSION_LOWEST: u16 = 9;
 /// Bytes of magic and version at the start of a file.
 pub const HEADER_LEN: usize = 9;
 
+/// How many bytes [`begins_rdb`] wants to see.
+pub const MAGIC_SEEN: usize = 5;
+
+/// Whether a file that begins with these bytes is an RDB file: of Redis, or of Valkey from 9 on.
+pub fn begins_rdb(head: &[u8]) -> bool {
+    head == b"REDIS" || head == b"VALKE"
+}
+
 /// Is `version` one of those this code can read, given which magic the file (or `None`, a DUMP payload) carries?
 pub fn readable_version(version: u16, valkey: Option<bool>) -> bool {
     let redis_ok = (1..=RDB_VERSION).contains(&version);

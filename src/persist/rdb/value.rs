@@ -40,6 +40,19 @@ pub enum ListNode {
     Packed(Listpack),
 }
 
+impl ListNode {
+    /// One element by itself. No format has a plain node without bytes, so an empty one is packed.
+    fn of(element: Vec<u8>) -> ListNode {
+        if element.is_empty() {
+            let mut pack = Listpack::new();
+            pack.push_back(&element);
+            ListNode::Packed(pack)
+        } else {
+            ListNode::Plain(element)
+        }
+    }
+}
+
 /// A decoded value.
 pub enum Value<'a, R: Read> {
     /// String.
@@ -275,7 +288,7 @@ impl<R: Read> Value<'_, R> {
             Value::Str(text) => RdbValue::Str(text.to_vec()),
             Value::List(nodes) => RdbValue::List(nodes),
             Value::ListElements(mut elements) => {
-                RdbValue::List(elements.collect(|e| ListNode::Plain(e.member.to_vec()))?)
+                RdbValue::List(elements.collect(|e| ListNode::of(e.member.to_vec()))?)
             }
             Value::SetInts(ints) => RdbValue::SetInts(ints),
             Value::SetPacked(blob) => RdbValue::SetPacked(blob),

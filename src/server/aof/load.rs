@@ -19,6 +19,7 @@ use crate::persist::aof::log::text;
 use crate::persist::aof::manifest::FileType;
 use crate::persist::aof::source::{AofError, Source};
 use crate::persist::load::{LoadPlan, Loader, Step};
+use crate::persist::rdb::format;
 use crate::persist::snapshot::delay;
 use crate::persist::state::Loading;
 use crate::resp::{Args, OwnedArgs};
@@ -173,9 +174,12 @@ impl Server {
             .read(&replay.path)
             .map_err(cannot)?;
         let mut head = Vec::new();
-        let taken = file.by_ref().take(5).read_to_end(&mut head);
+        let taken = file
+            .by_ref()
+            .take(format::MAGIC_SEEN as u64)
+            .read_to_end(&mut head);
         taken.map_err(cannot)?;
-        let is_rdb = head == b"REDIS";
+        let is_rdb = format::begins_rdb(&head);
         let input: Input = Box::new(Cursor::new(head).chain(file));
         if !is_rdb {
             return Ok((Source::new(input, 0), 0));

@@ -17,9 +17,6 @@ impl Server {
         self.drop_unused_backlog();
         self.begin_due_snapshot();
         self.refresh_good_replicas();
-        if let Some(history) = &mut self.repl.backlog {
-            history.trim();
-        }
     }
 
     fn ping_replicas(&mut self) {

@@ -72,7 +72,10 @@ pub fn ip_of(client: &Client) -> String {
 /// A replica's name in the log.
 pub fn name_of(client: &Client) -> String {
     let port = client.replica.as_ref().map_or(0, |r| r.port);
-    if client.has(ClientFlags::UNIX) && port == 0 {
+    let said = client.replica.as_ref().is_some_and(|r| r.ip.is_some());
+    // A connection that was reset does not know its peer any more.
+    let nameless = !said && client.addr() == PeerName::None;
+    if nameless || client.has(ClientFlags::UNIX) && port == 0 {
         return format!("client id #{}", client.id);
     }
     match port {
@@ -147,6 +150,10 @@ impl Server {
     /// At the end of a turn, before anything is written: everything that was left for then.
     pub(super) fn tend_replicas(&mut self) {
         self.master.more = false;
+        if let Some(history) = &mut self.repl.backlog {
+            // What was kept for a replica that is gone goes a piece per turn.
+            history.trim();
+        }
         self.serve_waiting();
         self.go_on_with_failover();
         if std::mem::take(&mut self.master.look) {

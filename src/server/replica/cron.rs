@@ -9,6 +9,7 @@ impl Server {
         if !self.is_replica() {
             return;
         }
+        self.repl.link.hasty = 0;
         let silent_s = self.clock.now_s() - self.repl.link.last_io_s;
         let too_long = silent_s > i64::from(self.config.repl_timeout);
         match &self.repl.link.stage {
@@ -37,7 +38,6 @@ impl Server {
     }
 
     fn stream_cron(&mut self) {
-        self.resume_aof();
         let Some(h) = self.master_client() else {
             return;
         };

@@ -32,6 +32,9 @@ use crate::repl::link::{Cached, MasterLink, Sink, Stage};
 /// The poller's name for the link, as long as no client owns it.
 pub const MASTER_LINK: u32 = 16;
 
+/// Attempts to connect again within a second that do not wait for cron.
+const HASTY_ATTEMPTS: u32 = 3;
+
 /// What clients that wait for keys are told when the server stops being a master.
 const UNBLOCKED: &[u8] =
     b"UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)";
@@ -54,7 +57,7 @@ impl Server {
     pub fn replicate_from(&mut self, master: MasterAddr) {
         let was_master = self.config.replicaof.replace(master).is_none();
         self.end_stream();
-        blocking::release_all_on_keys(self, UNBLOCKED);
+        blocking::disconnect_waiting(self, UNBLOCKED);
         self.finish_flushes_early();
         self.cancel_attempt();
         if was_master {
@@ -80,8 +83,6 @@ impl Server {
         history::rename(self);
         self.take_role(ServerState::empty());
         expires::forget(self);
-        // A full resync that came to nothing may have switched it off.
-        self.resume_aof();
     }
 
     /// Takes the role over into what depends on it.
@@ -186,6 +187,15 @@ impl Server {
                 "Reconnecting to MASTER {} after failure",
                 self.master_name()
             );
+            self.connect_again();
+        }
+    }
+
+    /// Connects at once, unless that was done a few times since cron last looked: then cron does it. A master that closes every
+    /// connection, or refuses in the middle of it, is not asked as fast as both can go.
+    pub(super) fn connect_again(&mut self) {
+        if self.repl.link.hasty < HASTY_ATTEMPTS {
+            self.repl.link.hasty += 1;
             self.connect_to_master();
         }
     }

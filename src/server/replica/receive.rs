@@ -413,13 +413,28 @@ impl Server {
         let Some(loaded) = loaded.filter(|_| unread.is_empty()) else {
             log::warn!("Replication stream EOF marker is broken");
             self.unwatch_link(&mut conn);
+            match aside {
+                Some(aside) => self.free_aside(*aside),
+                None => self.empty_quietly(),
+            }
             return self.retry_now();
         };
+        // The libraries first: when one of them is no good here, the old data stay as they are.
+        if !self.loaded_well(loaded, Restore::Flush) {
+            log::warn!(
+                "Failed trying to load the MASTER synchronization DB from socket, check server logs."
+            );
+            self.unwatch_link(&mut conn);
+            match aside {
+                Some(aside) => self.free_aside(*aside),
+                None => self.empty_quietly(),
+            }
+            return self.retry_now();
+        }
         if let Some(aside) = aside {
             log::info!("MASTER <-> REPLICA sync: Swapping active DB with loaded DB");
             self.swap_in(*aside);
         }
-        self.loaded_well(loaded, Restore::Flush);
         self.synced(conn, rest, history);
     }
 
@@ -535,6 +550,5 @@ impl Server {
         self.deliver_background_effects();
         // The first word puts us online.
         self.acknowledge_now();
-        self.resume_aof();
     }
 }

@@ -131,7 +131,9 @@ impl Server {
         log::warn!(
             "== CRITICAL == This replica is sending an error to its master: '{error}' after processing the command '{command}'"
         );
-        if self.config.propagation_error_behavior != PropagationError::Ignore {
+        let panics = self.config.propagation_error_behavior != PropagationError::Ignore;
+        // A writable replica differs because somebody wanted it to.
+        if panics && self.config.replica_read_only {
             // What the operator asked for: better no data than wrong ones.
             log::error!(
                 "This replica panicked sending an error to its master after processing the command '{command}'"
@@ -191,7 +193,7 @@ impl Server {
         self.keep_master_state(gone);
         if self.is_replica() && self.shutdown.done().is_none() && !self.repl.link.failover {
             log::info!("Reconnecting to MASTER {}", self.master_name());
-            self.connect_to_master();
+            self.connect_again();
         }
     }
 

@@ -78,6 +78,7 @@ fn parse_score_bound(text: &[u8]) -> Result<(f64, bool), RangeError> {
         [b'(', rest @ ..] => (true, rest),
         _ => (false, text),
     };
+    let number = until_nul(number);
     if number.is_empty() {
         return Ok((0.0, open));
     }
@@ -104,6 +105,11 @@ fn parse_score_bound(text: &[u8]) -> Result<(f64, bool), RangeError> {
     Ok((value, open))
 }
 
+/// Bounds end at a NUL, as upstream's strings do there.
+fn until_nul(text: &[u8]) -> &[u8] {
+    text.split(|b| *b == 0).next().unwrap_or_default()
+}
+
 /// One end of a range of member texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LexBound<'a> {
@@ -121,8 +127,8 @@ impl<'a> LexBound<'a> {
     /// A bound as an argument of a command.
     pub fn parse(text: &'a [u8]) -> Result<Self, RangeError> {
         match text {
-            b"-" => Ok(LexBound::Lowest),
-            b"+" => Ok(LexBound::Highest),
+            [b'-', rest @ ..] if until_nul(rest).is_empty() => Ok(LexBound::Lowest),
+            [b'+', rest @ ..] if until_nul(rest).is_empty() => Ok(LexBound::Highest),
             [b'[', rest @ ..] => Ok(LexBound::Including(rest)),
             [b'(', rest @ ..] => Ok(LexBound::Excluding(rest)),
             _ => Err(RangeError::NotAString),
@@ -204,6 +210,8 @@ mod tests {
         assert_eq!(ok(b"("), (0.0, true));
         assert_eq!(ok(b"1e400"), (f64::INFINITY, false));
         assert_eq!(ok(b"-1e-400"), (0.0, false));
+        assert_eq!(ok(b"(1\0z"), (1.0, true));
+        assert_eq!(ok(b"\0z"), (0.0, false));
         for bad in [
             &b" 1"[..],
             b"1 ",
@@ -227,7 +235,9 @@ mod tests {
             .filter(|m| !r.is_below(m) && !r.is_above(m))
             .collect();
         assert_eq!(inside, [b"a", b"b"]);
-        for bad in [&b""[..], b"a", b"++", b"--"] {
+        assert_eq!(LexBound::parse(b"-\0a"), Ok(LexBound::Lowest));
+        assert_eq!(LexBound::parse(b"+\0"), Ok(LexBound::Highest));
+        for bad in [&b""[..], b"a", b"++", b"--", b"\0-"] {
             assert_eq!(
                 LexBound::parse(bad).unwrap_err().to_string(),
                 "min or max not valid string range item"

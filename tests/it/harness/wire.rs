@@ -258,6 +258,12 @@ impl Conn {
         self.read().expect("no reply")
     }
 
+    /// `cmd` where the connection may be cut by the other side.
+    pub fn try_cmd(&mut self, line: &str) -> io::Result<Reply> {
+        self.write(&encode(&words(line)))?;
+        self.read()
+    }
+
     /// `call` for a command written as one line of words.
     #[track_caller]
     pub fn cmd(&mut self, line: &str) -> Reply {

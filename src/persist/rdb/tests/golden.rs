@@ -137,6 +137,16 @@ fn payloads_of_other_servers_are_understood() {
     }
 }
 
+/// An old list from single elements: the empty one among them has to find a node that may be empty.
+#[test]
+fn old_lists_of_empty_elements_are_dumped_again() {
+    let payload = dump::add_footer(b"\x01\x02\x00\x01a".to_vec());
+    let value = dump::decode(&payload, true).expect("a list");
+    let again = dump::decode(&dump::encode(&value, true), true).expect("the same list");
+    assert!(matches!(&again, RdbValue::List(nodes) if nodes.len() == 2));
+    assert!(again == value);
+}
+
 #[test]
 fn footers_decide() {
     let good = dump::encode(&RdbValue::Str(b"x".to_vec()), true);

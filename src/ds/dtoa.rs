@@ -45,6 +45,26 @@ pub fn whole_number(value: f64) -> Option<i64> {
     (value.abs() <= WHOLE_MAX && value == whole as f64).then_some(whole)
 }
 
+/// `value` with up to 17 significant digits, as C's `%.17g` writes it: the form of ZSCAN's scores out of a tree.
+pub fn seventeen_digits(value: f64) -> String {
+    let point = |text: String| match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text,
+    };
+    if !value.is_finite() {
+        return value.to_string().to_ascii_lowercase();
+    }
+    let exact = format!("{value:.16e}");
+    let (digits, exponent) = exact.split_once('e').unwrap_or((&exact, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    if (-4..17).contains(&exponent) {
+        return point(format!("{value:.*}", (16 - exponent) as usize));
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    let digits = point(digits.to_owned());
+    format!("{digits}e{sign}{:02}", exponent.unsigned_abs())
+}
+
 fn put<'b>(buf: &'b mut [u8; F64_TEXT_MAX], text: &[u8]) -> &'b [u8] {
     let out = &mut buf[..text.len()];
     out.copy_from_slice(text);
@@ -350,6 +370,31 @@ mod tests {
 
     fn text(value: f64) -> String {
         String::from_utf8(write_f64(value, &mut [0; F64_TEXT_MAX]).to_vec()).unwrap()
+    }
+
+    #[test]
+    fn seventeen_digits_as_c_prints_them() {
+        for (value, want) in [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (0.1, "0.10000000000000001"),
+            (3000.0, "3000"),
+            (123456.789, "123456.789"),
+            (1e16, "10000000000000000"),
+            (1e17, "1e+17"),
+            (123456789012345678.0, "1.2345678901234568e+17"),
+            (-1e15, "-1000000000000000"),
+            (1e-4, "0.0001"),
+            (1e-5, "1.0000000000000001e-05"),
+            (1e-7, "9.9999999999999995e-08"),
+            (5e-324, "4.9406564584124654e-324"),
+            (f64::MAX, "1.7976931348623157e+308"),
+            (1e100, "1e+100"),
+            (f64::INFINITY, "inf"),
+            (f64::NEG_INFINITY, "-inf"),
+        ] {
+            assert_eq!(seventeen_digits(value), want);
+        }
     }
 
     #[test]

@@ -157,8 +157,18 @@ fn unordered(key: &[u8], right: &mut Conn) -> bool {
     matches!(encoding.bytes(), Some(b"hashtable" | b"listpackex"))
 }
 
-/// Whether Redis does not say what the command does: a lexicographic range over members of different scores. Such steps are left out.
+/// Whether Redis does not say what the command does: a lexicographic range over members of different scores, or entries that were idle
+/// for about as long as the script ran. Such steps are left out.
 pub fn is_undefined(asked: &Asked, right: &mut Conn) -> bool {
+    let short = |arg: &Vec<u8>| {
+        let text = std::str::from_utf8(arg).unwrap_or_default();
+        text.parse().is_ok_and(|ms: i64| (1..600_000).contains(&ms))
+    };
+    match asked.name.as_str() {
+        "XCLAIM" | "XAUTOCLAIM" if asked.args.get(4).is_some_and(short) => return true,
+        "XPENDING" if asked.has("IDLE") && asked.args.iter().any(short) => return true,
+        _ => {}
+    }
     let key = match asked.name.as_str() {
         name if name.contains("LEX") => asked.key(),
         "ZRANGE" if asked.has("BYLEX") => asked.key(),

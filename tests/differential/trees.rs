@@ -358,7 +358,7 @@ fn class(kind: &str, name: &str, command: &str) -> Node {
         ("integer", "milliseconds") => return choice("{ms}|{ms}|-1"),
         ("integer", "cursor") => return choice("0|0|0|{i}"),
         ("integer", "min-idle-time" | "ms") | ("string", "min-idle-time") => {
-            return choice("0|0|{i}");
+            return choice("0|0|1000000");
         }
         ("integer", "offset") if command.contains("BIT") => "off",
         ("string", "offset") => return choice("{off}|#{n}"),

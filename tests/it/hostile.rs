@@ -5,7 +5,7 @@
 
 use crate::harness::{Conn, Reply, Server, wire};
 
-const BATCHES: usize = 120;
+const BATCHES: usize = 400;
 const BATCH: usize = 20;
 
 /// What would end or stop the server on purpose, wait, or talk to others.

@@ -147,7 +147,8 @@ pub(in crate::commands) fn apply<'a>(
     members: impl Fn(usize) -> &'a [u8],
 ) -> Outcome {
     let n = scores.len();
-    let longest = (0..n).map(|i| members(i).len()).max().unwrap_or(0);
+    // As upstream only the first member decides how a set begins; that shows in the signs of zeros that came before a long one.
+    let first = if n > 0 { members(0).len() } else { 0 };
     let key = ctx.key(1);
     let (mut db, mut reply, config) = ctx.parts();
     let limits = limits(config);
@@ -158,7 +159,7 @@ pub(in crate::commands) fn apply<'a>(
         }
         return Ok(Flow::Done);
     }
-    let mut zset = db.write_or_create(key, |_| ZSet::new(n, longest, limits))?;
+    let mut zset = db.write_or_create(key, |_| ZSet::new(n, first, limits))?;
     if n > limits.max_entries {
         // As upstream: so many pairs make a tree, even if they name few members.
         zset.to_tree();

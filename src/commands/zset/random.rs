@@ -2,7 +2,7 @@
 
 use super::{reply_element, reply_list, reply_member};
 use crate::commands::scan::{self, ScanOf, ScanOptions};
-use crate::ds::dtoa::{F64_TEXT_MAX, write_f64};
+use crate::ds::dtoa::{F64_TEXT_MAX, seventeen_digits, write_f64};
 use crate::ds::numtext::I64_TEXT_MAX;
 use crate::ds::rng::Rng;
 use crate::exec::command::{Command, Group, KeySpec, acl, flags};
@@ -117,11 +117,16 @@ fn zscan(ctx: &mut Ctx<'_>) -> Outcome {
     let (mark, mut n, mut next) = (reply.begin(), 0, 0);
     let entry = db.peek(key);
     if let Some(zset) = entry.as_ref().and_then(|e| e.value::<ZSet>()) {
+        let packed = matches!(&*zset, ZSet::Listpack(_));
         next = zset.scan(o.cursor, o.count, &mut |member, score| {
             if o.wants(member.to_bytes(&mut [0; I64_TEXT_MAX])) {
                 reply_member(&mut reply, member);
-                // Compat: a score is text here, in RESP3 too.
-                reply.bulk(write_f64(score, &mut [0; F64_TEXT_MAX]));
+                // Compat: a score is text here, in RESP3 too, and more digits of it come out of a tree.
+                if packed {
+                    reply.bulk(write_f64(score, &mut [0; F64_TEXT_MAX]));
+                } else {
+                    reply.bulk(seventeen_digits(score).as_bytes());
+                }
                 n += 2;
             }
         });

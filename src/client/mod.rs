@@ -83,6 +83,8 @@ bitflags! {
         const DEBUGS = 1 << 29;
         /// The debugger stops the whole server, rather than work in a forked child.
         const DEBUGS_SYNC = 1 << 30;
+        /// The poller told of the end of its input: it is read up to there, as the end is told only once.
+        const ENDED = 1 << 31;
     }
 }
 

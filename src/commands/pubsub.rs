@@ -446,7 +446,7 @@ fn pubsub_help(ctx: &mut Ctx<'_>) -> Outcome {
         "SHARDNUMSUB [<shardchannel> ...]",
         "    How many clients listen to each of these shard channels.",
         "HELP",
-        "    This text.",
+        "    Print this help.",
     ]);
     Ok(Flow::Done)
 }

@@ -63,6 +63,8 @@ pub struct Readiness {
     pub token: Token,
     /// There may be something to read, or the peer closed.
     pub readable: bool,
+    /// The peer ended its side, or the connection broke. Told once, perhaps together with bytes that come before the end.
+    pub ended: bool,
     /// There may be room to write.
     pub writable: bool,
 }
@@ -106,6 +108,7 @@ impl Poller {
             batch.push(Readiness {
                 token: e.token().into(),
                 readable: e.is_readable() || e.is_read_closed() || e.is_error(),
+                ended: e.is_read_closed() || e.is_error(),
                 writable: e.is_writable() || e.is_error(),
             });
         }

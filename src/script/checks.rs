@@ -147,7 +147,9 @@ pub fn may_write(server: &Server, client: &Client, command: &Command) -> Result<
             "ERR Write commands are not allowed from read-only scripts.",
         ));
     }
-    if server.state.is_empty() || !command.flags.contains(F::WRITE) {
+    // A script that has written is not stopped half-way by what changes meanwhile, a replica that is lost for example.
+    let wrote = run.is_some_and(|r| r.wrote);
+    if server.state.is_empty() || wrote || !command.flags.contains(F::WRITE) {
         return Ok(());
     }
     writable(server, client)

@@ -142,6 +142,11 @@ impl Heap {
         }
     }
 
+    /// So much is in use that what no script needs any more should go before the next one finds no room.
+    pub fn crowded(&self) -> bool {
+        self.used > self.limit / 2
+    }
+
     /// Bytes in use.
     pub fn used(&self) -> usize {
         self.used

@@ -175,6 +175,12 @@ impl Scripts {
     pub fn vm_bytes(&self) -> (usize, usize) {
         (self.eval.memory(), self.functions.memory())
     }
+
+    /// Bytes of both together.
+    pub fn vm_total(&self) -> usize {
+        let (eval, functions) = self.vm_bytes();
+        eval + functions
+    }
 }
 
 /// A state may use half of the machine's memory: beyond that a script is told that there is none, before the system ends the

@@ -231,6 +231,7 @@ impl Server {
             peak_memory_s: s.peak_memory_s,
             rss: s.rss,
             startup_memory: s.startup_memory,
+            startup_vms: s.startup_vms,
             ..Default::default()
         };
         self.ks.stats = Default::default();

@@ -121,8 +121,15 @@ impl Server {
         if self.clients.get(h).is_none() && self.clients.contains(h) {
             // It is the running client, which waits for this nested turn: the event will not come again, so it is kept.
             self.queues.read.extend(r.readable.then_some(h));
+            // A second read finds the end behind what the first one brings.
+            self.queues.read.extend(r.ended.then_some(h));
             self.queues.write.extend(r.writable.then_some(h));
             return;
+        }
+        if r.ended
+            && let Some(client) = self.clients.get_mut(h)
+        {
+            client.flags.insert(F::ENDED);
         }
         let waits = |c: &Client| c.has(F::WRITE_BLOCKED) || c.conn.wants_write();
         if r.writable && self.clients.get(h).is_some_and(waits) {

@@ -221,7 +221,8 @@ fn note_read(server: &mut Server, client: &mut Client, r: io::Result<usize>, roo
                 // Even an empty line says that it lives.
                 replica.ack_s = server.clock.now_s();
             }
-            if n < room && !client.conn.has_more() {
+            let more = client.conn.has_more() || client.has(ClientFlags::ENDED);
+            if n < room && !more {
                 Read::Drained
             } else {
                 Read::More

@@ -49,6 +49,8 @@ pub struct MemoryReport {
     pub script_caches: (usize, usize),
     /// The Lua states.
     pub script_vms: usize,
+    /// How much of it there was at start.
+    pub startup_vms: usize,
     /// What jemalloc says.
     pub allocator: AllocStats,
 }
@@ -77,7 +79,8 @@ impl MemoryReport {
                 server.scripts.cache.mem_bytes(),
                 server.scripts.libraries.mem_bytes(),
             ),
-            script_vms: server.scripts.vm_bytes().0 + server.scripts.vm_bytes().1,
+            script_vms: server.scripts.vm_total(),
+            startup_vms: server.stats.startup_vms,
             allocator: alloc::stats(),
             ..Self::default()
         };
@@ -106,7 +109,9 @@ impl MemoryReport {
 
     /// Everything in use that is not data.
     pub fn overhead(&self) -> usize {
-        let scripts = self.script_caches.0 + self.script_caches.1;
+        // What the states took at start is part of that.
+        let grown = self.script_vms.saturating_sub(self.startup_vms);
+        let scripts = self.script_caches.0 + self.script_caches.1 + grown;
         let buffers = self.clients + self.replicas + self.backlog + self.aof_buffer;
         self.startup + buffers + self.tables() + scripts
     }

@@ -171,6 +171,7 @@ fn start(
     server.listen_for_metrics()?;
     log::info!("Server initialized");
     server.stats.startup_memory = server.used_memory();
+    server.stats.startup_vms = server.scripts.vm_total();
     if server.config.jemalloc_bg_thread {
         crate::sys::alloc::set_background_thread(true);
     }

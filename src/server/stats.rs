@@ -41,6 +41,8 @@ pub struct ServerStats {
     pub rss: usize,
     /// Memory in use when the server began to listen, bytes.
     pub startup_memory: usize,
+    /// Bytes of the scripts' states at start.
+    pub startup_vms: usize,
     /// Turns of the event loop, and the time they took without waiting, us.
     pub loops: u64,
     /// See `loops`.

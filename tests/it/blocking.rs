@@ -282,6 +282,30 @@ fn watch_tells_changes_by_others() {
 }
 
 #[test]
+fn who_leaves_right_after_asking_takes_nothing() {
+    let server = Server::start(&[]);
+    let mut c = server.conn();
+    let clients = |c: &mut Conn| {
+        let text = c.cmd("CLIENT LIST");
+        let text = String::from_utf8_lossy(text.bytes().expect("a list")).into_owned();
+        text.lines().count()
+    };
+    // The command and the end of the connection are there in one event.
+    for _ in 0..20 {
+        let mut leaver = server.conn();
+        leaver.cmd("PING");
+        send(&mut leaver, "BLPOP queue 0");
+    }
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while clients(&mut c) > 1 {
+        assert!(Instant::now() < deadline, "they are still there");
+        settle();
+    }
+    assert_eq!(c.cmd("RPUSH queue x"), Reply::Int(1));
+    assert_eq!(c.cmd("LLEN queue"), Reply::Int(1));
+}
+
+#[test]
 fn many_waiting_clients_cost_the_others_nothing() {
     let server = Server::start(&[]);
     let mut c = server.conn();

@@ -96,7 +96,7 @@ fn sizes_of_keys_follow_every_change() {
     c.cmd("HSET h f v g w");
     c.cmd("XADD x 1-1 f v");
     c.cmd("SELECT 3");
-    c.cmd("SET other \"\"");
+    c.call(&["SET", "other", ""]);
     assert_eq!(
         keysizes(&mut c),
         [

@@ -19,6 +19,7 @@ mod protocol;
 mod pubsub;
 mod redis_crate;
 mod redis_crate_async;
+mod replication_chain;
 mod replication_load;
 mod replication_master;
 mod replication_replica;

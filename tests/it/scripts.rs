@@ -194,13 +194,13 @@ fn a_pause_holds_back_scripts_that_may_write() {
     let server = Server::start(&[]);
     let [mut admin, mut reader, mut writer] = [server.conn(), server.conn(), server.conn()];
     let (reads, writes) = ("#!lua flags=no-writes\nreturn 12", "#!lua\nreturn 13");
+    writer.cmd("MULTI");
+    writer.call(&["EVAL", writes, "0"]);
     assert_eq!(admin.cmd("CLIENT PAUSE 100000 WRITE"), Reply::simple("OK"));
     assert_eq!(reader.call(&["EVAL", reads, "0"]), Reply::Int(12));
     reader.cmd("MULTI");
     reader.call(&["EVAL", reads, "0"]);
     assert_eq!(reader.cmd("EXEC"), Reply::Array(Some(vec![Reply::Int(12)])));
-    writer.cmd("MULTI");
-    writer.call(&["EVAL", writes, "0"]);
     writer.write(&encode(&["EXEC"])).expect("sent");
     let blocked = |c: &mut crate::harness::Conn| {
         let info = c.cmd("INFO clients");

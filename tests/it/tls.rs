@@ -8,6 +8,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme, StreamOwned,
 };
@@ -87,9 +88,14 @@ impl Tls {
                     CertificateDer::pem_file_iter(file(&format!("{name}.crt"))).expect("a file");
                 let key =
                     PrivateKeyDer::from_pem_file(file(&format!("{name}.key"))).expect("a key");
-                builder
-                    .with_client_auth_cert(chain.map(|c| c.expect("a certificate")).collect(), key)
-                    .expect("a pair")
+                let key = default_provider()
+                    .key_provider
+                    .load_private_key(key)
+                    .expect("a key of a known kind");
+                // Not by `with_client_auth_cert`, which takes no certificates of version 1.
+                let pair =
+                    CertifiedKey::new(chain.map(|c| c.expect("a certificate")).collect(), key);
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(pair)))
             }
         };
         let name = ServerName::try_from("localhost").expect("a name");

@@ -298,7 +298,7 @@ impl Session {
     pub fn calling(&mut self, args: Args<'_>) {
         if self.step {
             let words: Vec<&[u8]> = args.iter().collect();
-            self.log_cut([&b"<redis> "[..], &words.join(&b" "[..])].concat(), false);
+            self.log(&[&b"<redis> "[..], &words.join(&b" "[..])].concat());
         }
     }
 
@@ -318,7 +318,7 @@ impl Session {
                     let line = reply.split(|b| *b == b'\r').next().unwrap_or_default();
                     self.log(&[b"<error> ", line].concat());
                 }
-                self.log_cut([&b"<reply> "[..], &show::reply(reply)].concat(), true);
+                self.log_cut([&b"<reply> "[..], &show::reply(reply)].concat());
             }
         }
     }
@@ -330,14 +330,14 @@ impl Session {
     }
 
     /// A line that is cut where it is longer than `maxlen` has it; the first time the client is told so.
-    fn log_cut(&mut self, mut line: Vec<u8>, tell: bool) {
+    fn log_cut(&mut self, mut line: Vec<u8>) {
         let cut = self.max_len > 0 && line.len() > self.max_len;
         if cut {
             line.truncate(self.max_len);
             line.extend_from_slice(b" ...");
         }
         self.log(&line);
-        if cut && tell && !std::mem::replace(&mut self.hinted, true) {
+        if cut && !std::mem::replace(&mut self.hinted, true) {
             self.log(b"<hint> The above reply was trimmed. Use 'maxlen 0' to disable trimming.");
         }
     }

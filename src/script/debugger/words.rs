@@ -206,7 +206,7 @@ fn print(lua: &mut Lua<'_>, wanted: Option<&[u8]>) {
 
 fn tell(lua: &mut Lua<'_>, line: Vec<u8>) {
     if let Some(session) = session_of(lua) {
-        session.log_cut(line, true);
+        session.log_cut(line);
     }
 }
 

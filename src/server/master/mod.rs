@@ -107,10 +107,7 @@ impl Server {
         let cursor = client.replica.as_mut().and_then(|r| r.cursor.take());
         if let (Some(cursor), Some(history)) = (cursor, &mut self.repl.backlog) {
             history.release(cursor);
-            // Up to 100 MB in a few milliseconds: what a slow replica held is free memory when it is gone. Cron does the rest.
-            for _ in 0..10 {
-                history.trim();
-            }
+            history.trim();
         }
         let waited = client
             .replica

@@ -21,7 +21,9 @@ impl Keyspace {
             self.lazy.free(Garbage::Table(old));
             self.lazy.free(Garbage::Other(Box::new(expires), 0));
         }
-        if self.fx.listening.contains(Listening::TRACKING) {
+        // FLUSHALL comes here for each database, and tells once.
+        let told = self.fx.invalid.last() == Some(&Stale::All);
+        if self.fx.listening.contains(Listening::TRACKING) && !told {
             self.fx.invalid.push(Stale::All);
         }
         removed
@@ -56,6 +58,16 @@ mod tests {
     use crate::ds::hash::hash;
     use crate::keyspace::lazyfree::LazyFree;
     use crate::keyspace::{Entry, NewStr};
+
+    #[test]
+    fn flushing_many_databases_is_told_once() {
+        let mut ks = Keyspace::new(3, LazyFree::default());
+        ks.fx.listening = Listening::TRACKING;
+        for db in 0..3 {
+            ks.flush(db, false);
+        }
+        assert_eq!(ks.fx.invalid, [Stale::All]);
+    }
 
     fn add(ks: &mut Keyspace, db: usize, key: &[u8]) {
         let e = Entry::string(key, &NewStr::Copy(b"v"), None);

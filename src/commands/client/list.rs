@@ -129,9 +129,8 @@ pub(super) fn client_list(ctx: &mut Ctx<'_>) -> Outcome {
         kind = Some(Kind::named(ctx.arg(3))?);
     } else if n > 3 && ctx.is(2, "id") {
         let parse = |text: &[u8]| {
-            parse_i64(text)
-                .filter(|&id| id >= 0)
-                .ok_or(Error::new("ERR Invalid client ID"))
+            // Any number will do, also one no client can have.
+            parse_i64(text).ok_or(Error::new("ERR Invalid client ID"))
         };
         let list: Result<Vec<i64>, Error> = ctx.args.iter().skip(3).map(parse).collect();
         ids = Some(list?);

@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn flushing_many_databases_is_told_once() {
-        let mut ks = Keyspace::new(3, LazyFree::default());
+        let mut ks = Keyspace::new(3, 1, LazyFree::inline());
         ks.fx.listening = Listening::TRACKING;
         for db in 0..3 {
             ks.flush(db, false);

@@ -86,7 +86,11 @@ pub fn deadline(ctx: &Ctx<'_>, i: usize, unit: Unit) -> Result<Option<i64>, Erro
     match ms {
         0 => Ok(None),
         ms if ms < 0 => Err(Error::new("ERR timeout is negative")),
-        ms => ctx.now_ms().checked_add(ms).map(Some).ok_or(TOO_LONG),
+        // The clock's milliseconds are cut off: one more, so that nobody is sent away early.
+        ms => {
+            let until = ctx.now_ms().checked_add(ms).ok_or(TOO_LONG)?;
+            Ok(Some(until.saturating_add(1)))
+        }
     }
 }
 

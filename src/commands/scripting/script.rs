@@ -96,10 +96,9 @@ pub static SCRIPT_FLUSH: Command = Command {
 };
 
 fn script_flush(ctx: &mut Ctx<'_>) -> Outcome {
-    if ctx.args.len() > 3 {
-        return Err(wrong_arguments(ctx, "SCRIPT"));
-    }
-    if ctx.args.len() == 3 && !ctx.is(2, "SYNC") && !ctx.is(2, "ASYNC") {
+    let mode =
+        ctx.args.len() == 2 || ctx.args.len() == 3 && (ctx.is(2, "SYNC") || ctx.is(2, "ASYNC"));
+    if !mode {
         return Err(Error::new(
             "ERR SCRIPT FLUSH only support SYNC|ASYNC option",
         ));

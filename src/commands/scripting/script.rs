@@ -1,6 +1,6 @@
 //! SCRIPT: the cache of EVAL's scripts, and stopping one.
 
-use super::{free, wrong_arguments};
+use super::free;
 use crate::exec::command::{Command, Group, acl, flags};
 use crate::exec::{Ctx, Flow, Outcome};
 use crate::resp::Error;

@@ -164,6 +164,8 @@ pub fn families(reference: &mut Conn) -> Vec<Family> {
     for (name, told) in fields(&docs) {
         collect(&name, &told, &mut commands);
     }
+    // They come in another order from every start of a server, which would make another script of the same seed.
+    commands.sort_by(|a, b| a.name.cmp(&b.name));
     let mut all: Vec<Family> = GROUPS
         .iter()
         .map(|&(name, keys, fillers)| {

@@ -1,7 +1,8 @@
 //! LOLWUT: a picture for whoever asks, and the version.
 //!
 //! Ours: two oscillations of random frequencies draw a closed curve on a canvas of braille dots, another one each time. It takes
-//! upstream's VERSION option (all versions draw the same kind of picture) and optionally the width and height in characters.
+//! upstream's VERSION option (all versions draw the same kind of picture) and optionally the width and height in characters;
+//! as upstream, versions 5 and 6 insist on numbers and the others overlook what is none.
 
 use crate::ds::rng::Rng;
 use crate::exec::command::{Command, Group, flags};
@@ -29,14 +30,19 @@ const HEIGHT: (i64, i64) = (1, 200);
 
 fn lolwut(ctx: &mut Ctx<'_>) -> Outcome {
     let mut i = 1;
+    let mut strict = false;
     if ctx.args.len() > 2 && ctx.is(1, "version") {
-        ctx.int(2)?;
+        strict = matches!(ctx.int(2)?, 5 | 6);
         i = 3;
     }
     let mut size = [60, 20];
     for (side, (low, high)) in size.iter_mut().zip([WIDTH, HEIGHT]) {
         if i < ctx.args.len() {
-            *side = ctx.int(i)?.clamp(low, high);
+            match ctx.int(i) {
+                Ok(n) => *side = n.clamp(low, high),
+                Err(e) if strict => return Err(e),
+                Err(_) => {}
+            }
             i += 1;
         }
     }

@@ -36,6 +36,9 @@ pub static SLOWLOG_GET: Command = Command {
 };
 
 fn slowlog_get(ctx: &mut Ctx<'_>) -> Outcome {
+    if ctx.args.len() > 3 {
+        return Err(ctx.wrong_subcommand());
+    }
     let count = match ctx.args.get(2) {
         None => 10,
         Some(text) => parse_i64(text).filter(|&n| n >= -1).ok_or(Error::new(

@@ -31,6 +31,22 @@ impl<'a> Ctx<'a> {
         self.args.at(i)
     }
 
+    /// The error of a container whose subcommand does not take these arguments.
+    #[cold]
+    pub fn wrong_subcommand(&self) -> Error {
+        let container = self.arg(0).to_ascii_uppercase();
+        // Upstream cuts what it quotes.
+        let typed = &self.arg(1)[..self.arg(1).len().min(128)];
+        let parts: [&[u8]; 5] = [
+            b"ERR unknown subcommand or wrong number of arguments for '",
+            typed,
+            b"'. Try ",
+            &container,
+            b" HELP.",
+        ];
+        Error::Bytes(parts.concat())
+    }
+
     /// Argument `i` as a key.
     #[inline(always)]
     pub fn key(&self, i: usize) -> Key<'a> {

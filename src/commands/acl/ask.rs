@@ -11,13 +11,6 @@ use crate::resp::{Error, Reply};
 const GENPASS_BITS_MAX: i64 = 4096;
 const GENPASS_BITS: i64 = 256;
 
-/// The error of a subcommand with arguments that upstream looks at itself.
-pub(super) fn unknown(ctx: &Ctx<'_>) -> Error {
-    let word = &ctx.arg(1)[..ctx.arg(1).len().min(128)];
-    let start = b"ERR unknown subcommand or wrong number of arguments for '".as_slice();
-    Error::Bytes([start, word, b"'. Try ACL HELP."].concat())
-}
-
 /// The row of ACL CAT.
 pub(super) static ACL_CAT: Command = Command {
     name: "acl|cat",
@@ -51,7 +44,7 @@ fn acl_cat(ctx: &mut Ctx<'_>) -> Outcome {
             let names = ids.iter().map(|id| acl.commands.fact(*id).name);
             names.for_each(|name| reply.bulk(name.as_bytes()));
         }
-        _ => return Err(unknown(ctx)),
+        _ => return Err(ctx.wrong_subcommand()),
     }
     Ok(Flow::Done)
 }
@@ -113,7 +106,7 @@ fn acl_genpass(ctx: &mut Ctx<'_>) -> Outcome {
     let bits = match ctx.args.len() {
         2 => GENPASS_BITS,
         3 => ctx.int(2)?,
-        _ => return Err(unknown(ctx)),
+        _ => return Err(ctx.wrong_subcommand()),
     };
     if !(1..=GENPASS_BITS_MAX).contains(&bits) {
         return Err(Error::new(

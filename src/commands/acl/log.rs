@@ -24,7 +24,7 @@ pub(super) static ACL_LOG: Command = Command {
 
 fn acl_log(ctx: &mut Ctx<'_>) -> Outcome {
     if ctx.args.len() > 3 {
-        return Err(super::ask::unknown(ctx));
+        return Err(ctx.wrong_subcommand());
     }
     let count = if ctx.args.len() == 2 {
         SHOWN

@@ -211,6 +211,9 @@ impl<'a> SetEx<'a> {
         while i < ctx.args.len() {
             let time_word = field_args::time_word(ctx, i);
             if ctx.is(i, "FIELDS") {
+                if i + 1 == ctx.args.len() {
+                    return Err(arity());
+                }
                 let count = ctx.args.get(i + 1).and_then(crate::ds::numtext::parse_i64);
                 let Some(n) = count.filter(|n| (1..=i64::from(i32::MAX)).contains(n)) else {
                     return Err(Error::new("ERR invalid number of fields"));

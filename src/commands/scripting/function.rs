@@ -2,7 +2,7 @@
 //!
 //! Whatever changes libraries is propagated as it came.
 
-use super::{free, wrong_arguments};
+use super::free;
 use crate::ds::glob::matches;
 use crate::exec::command::{Command, Group, acl, flags};
 use crate::exec::{Ctx, Flow, Outcome};
@@ -102,7 +102,7 @@ pub static FUNCTION_FLUSH: Command = Command {
 
 fn function_flush(ctx: &mut Ctx<'_>) -> Outcome {
     if ctx.args.len() > 3 {
-        return Err(wrong_arguments(ctx, "FUNCTION"));
+        return Err(ctx.wrong_subcommand());
     }
     if ctx.args.len() == 3 && !ctx.is(2, "SYNC") && !ctx.is(2, "ASYNC") {
         return Err(Error::new(
@@ -302,7 +302,7 @@ pub static FUNCTION_RESTORE: Command = Command {
 
 fn function_restore(ctx: &mut Ctx<'_>) -> Outcome {
     if ctx.args.len() > 4 {
-        return Err(wrong_arguments(ctx, "FUNCTION"));
+        return Err(ctx.wrong_subcommand());
     }
     let policy = match ctx.args.get(3) {
         None => Restore::Append,

@@ -7,7 +7,6 @@ mod tests;
 use crate::exec::command::{Command, Group, KeySpec, acl, flags};
 use crate::exec::{Ctx, Outcome};
 use crate::keyspace::lazyfree::Garbage;
-use crate::resp::Error;
 use crate::script::run;
 use function::FUNCTION;
 use script::SCRIPT;
@@ -165,19 +164,4 @@ fn free(ctx: &Ctx<'_>, old: Garbage) {
     if in_background {
         ctx.server.ks.lazy.free(old);
     }
-}
-
-/// The complaint about a subcommand with arguments it does not have.
-fn wrong_arguments(ctx: &Ctx<'_>, container: &str) -> Error {
-    let word = ctx.arg(1);
-    Error::Bytes(
-        [
-            b"ERR unknown subcommand or wrong number of arguments for '",
-            &word[..word.len().min(128)],
-            b"'. Try ",
-            container.as_bytes(),
-            b" HELP.",
-        ]
-        .concat(),
-    )
 }

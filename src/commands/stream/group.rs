@@ -1,6 +1,6 @@
 //! XGROUP: making, moving and removing groups and consumers.
 
-use super::{Value, bad_subcommand, id_arg, no_such_group, refused};
+use super::{Value, id_arg, no_such_group, refused};
 use crate::config::values::NotifyFlags as N;
 use crate::ds::stream::StreamId;
 use crate::exec::command::{Command, Group, KeySpec, acl, flags};
@@ -61,7 +61,7 @@ fn parse_options(ctx: &Ctx<'_>, creates: bool) -> Result<(bool, Option<u64>), Er
             };
             i += 2;
         } else {
-            return Err(bad_subcommand(ctx));
+            return Err(ctx.wrong_subcommand());
         }
     }
     Ok((make, read))

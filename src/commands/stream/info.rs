@@ -4,7 +4,7 @@
 //! have for the same nodes ([`radix_nodes`]).
 
 use super::range::reply_entry;
-use super::{Value, bad_subcommand, no_such_group, reply_id};
+use super::{Value, no_such_group, reply_id};
 use crate::ds::stream::StreamId;
 use crate::exec::command::{Command, Group, KeySpec, acl, flags};
 use crate::exec::{Ctx, Flow, Outcome};
@@ -66,7 +66,7 @@ fn parse_full(ctx: &Ctx<'_>) -> Result<Option<usize>, Error> {
             n if n < 0 => Ok(Some(10)),
             n => Ok(Some(n as usize)),
         },
-        _ => Err(bad_subcommand(ctx)),
+        _ => Err(ctx.wrong_subcommand()),
     }
 }
 

@@ -130,18 +130,3 @@ fn no_such_group(key: &[u8], group: &[u8]) -> Error {
     ];
     Error::Bytes(parts.concat())
 }
-
-/// The error of a container for options its subcommand does not have.
-fn bad_subcommand(ctx: &Ctx<'_>) -> Error {
-    let container = ctx.arg(0).to_ascii_uppercase();
-    // Upstream cuts what it quotes.
-    let typed = &ctx.arg(1)[..ctx.arg(1).len().min(128)];
-    let parts: [&[u8]; 5] = [
-        b"ERR unknown subcommand or wrong number of arguments for '",
-        typed,
-        b"'. Try ",
-        &container,
-        b" HELP.",
-    ];
-    Error::Bytes(parts.concat())
-}

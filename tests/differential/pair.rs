@@ -136,9 +136,15 @@ impl Pair {
         if !self.reloads && self.scripts % RELOAD_EVERY != 0 {
             return None;
         }
-        for look in &mut self.look {
-            look.cmd("SELECT 0");
-            look.cmd("DEBUG RELOAD");
+        for which in 0..2 {
+            for line in ["SELECT 0", "DEBUG RELOAD"] {
+                let sent = self.look[which].write(&wire::encode(&wire::words(line)));
+                if let Err(error) = sent.and_then(|()| self.look[which].read()) {
+                    let words = [b"DEBUG".to_vec(), b"RELOAD".to_vec()];
+                    let asked = Asked::new(&words);
+                    return Some(self.broken(script.len(), &asked, which, &error.to_string()));
+                }
+            }
         }
         let mut found = self.state(script.len())?;
         found.what.insert_str(0, "after DEBUG RELOAD, ");

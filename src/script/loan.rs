@@ -132,7 +132,7 @@ mod tests {
             for i in 2..5 {
                 let (server, client, args) = taken(heap).expect("a loan");
                 server.push(i);
-                client.push_str("b");
+                client.push('b');
                 assert_eq!(args.iter().last(), Some(b"key".as_slice()));
             }
             taken(heap).map(|(server, ..)| server.len())

@@ -98,7 +98,11 @@ impl Server {
             }
             match r.token {
                 Token::Client { slot, generation } => {
-                    self.serve_client(ClientRef { slot, generation }, &r, scratch)
+                    self.serve_client(ClientRef { slot, generation }, &r, scratch);
+                    // The next one must not meet who was to go: CLIENT LIST would show it.
+                    if !self.queues.close.is_empty() {
+                        self.close_marked();
+                    }
                 }
                 Token::Listener(i) if i >= metrics_http::FIRST => self.accept_visitors(i),
                 Token::Listener(i) => self.accept_some(i),

@@ -133,7 +133,7 @@ impl Pair {
         }
         // What a save and a load make of it, now and then: it costs more than the script.
         self.scripts = self.scripts.wrapping_add(1);
-        if !self.reloads && self.scripts % RELOAD_EVERY != 0 {
+        if !self.reloads && !self.scripts.is_multiple_of(RELOAD_EVERY) {
             return None;
         }
         for which in 0..2 {

@@ -1,9 +1,9 @@
 //! Chains of servers of both kinds, ours in every place: the stream goes through byte for byte, a middle one that becomes the master
 //! takes its followers along without a snapshot. Servers that are not installed are skipped.
 
+use super::harness::Server;
 use super::harness::server::reference_named;
-use super::harness::{Reply, Server};
-use super::replication_load::{Dice, assert_same, info, wait_up, write_some};
+use super::replication_load::{Dice, assert_same, follow, info, wait_up, write_some};
 
 const REAL: [&str; 3] = ["redis-server", "redis-8.2.3", "valkey-9.1.2"];
 // No pings: only what is written is in the stream, so nobody can be ahead of who takes over.
@@ -23,12 +23,6 @@ fn start(real: Option<&str>) -> Option<Server> {
     let mut server = Server::start_binary(&reference_named(name)?, &ARGS);
     server.log_on_failure = false;
     Some(server)
-}
-
-fn follow(replica: &Server, master: &Server) {
-    let line = format!("REPLICAOF 127.0.0.1 {}", master.port);
-    assert_eq!(replica.conn().cmd(&line), Reply::simple("OK"));
-    wait_up(replica);
 }
 
 /// First, middle and last of a chain; the middle is promoted, the first becomes its replica.

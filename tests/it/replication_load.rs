@@ -151,6 +151,40 @@ pub fn wait_up(replica: &Server) {
     });
 }
 
+/// Makes `replica` follow `master` and waits for the link.
+#[track_caller]
+pub fn follow(replica: &Server, master: &Server) {
+    let line = format!("REPLICAOF 127.0.0.1 {}", master.port);
+    assert_eq!(replica.conn().cmd(&line), Reply::simple("OK"));
+    wait_up(replica);
+}
+
+/// Writes at random while the link is cut, now from this side and now from that; both hold the same at the end, and nothing but the
+/// first synchronisation was a full one.
+#[track_caller]
+pub fn assert_follows_through_cuts(m: &Server, r: &Server, dice: &mut Dice, what: &str) {
+    let mut conn = m.conn();
+    let mut cuts = 0;
+    for _ in 0..6 {
+        let n = dice.below(500) as usize;
+        write_some(&mut conn, dice, n);
+        let killed = if dice.below(2) == 0 {
+            conn.cmd("CLIENT KILL TYPE replica")
+        } else {
+            r.conn().cmd("CLIENT KILL TYPE master")
+        };
+        cuts += i64::from(killed != Reply::Int(0));
+        write_some(&mut conn, dice, 20);
+        wait_up(r);
+    }
+    assert_same(m, r);
+    assert!(cuts > 2, "{what}: the link was hardly cut");
+    assert_eq!(info(&mut conn, "sync_full"), "1", "{what}");
+    // A cut that comes before either side has noticed the last one is no other.
+    let partial: i64 = info(&mut conn, "sync_partial_ok").parse().unwrap();
+    assert!((1..=cuts).contains(&partial), "{what}: {partial} of {cuts}");
+}
+
 /// Waits until `replica` applied all of `master`'s stream, and compares their digests.
 #[track_caller]
 pub fn assert_same(master: &Server, replica: &Server) {

@@ -3,7 +3,9 @@
 
 use super::harness::server::reference_named;
 use super::harness::{Reply, Server};
-use super::replication_load::{Dice, assert_same, info, wait_until, wait_up, write_some};
+use super::replication_load::{
+    Dice, assert_follows_through_cuts, assert_same, follow, info, wait_until, wait_up, write_some,
+};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
@@ -29,15 +31,6 @@ fn replica(more: &[&str]) -> Server {
     Server::start(&args)
 }
 
-/// Makes `replica` follow `master` and waits for the link.
-fn follow(replica: &Server, master: &Server) {
-    let said = replica
-        .conn()
-        .cmd(&format!("REPLICAOF 127.0.0.1 {}", master.port));
-    assert_eq!(said, Reply::simple("OK"));
-    wait_up(replica);
-}
-
 #[test]
 fn every_master_through_cut_links() {
     for (round, name) in MASTERS.into_iter().enumerate() {
@@ -54,25 +47,7 @@ fn every_master_through_cut_links() {
             write_some(&mut conn, &mut dice, 2000);
             let r = replica(&["--repl-diskless-load", load]);
             follow(&r, &m);
-            let mut cuts = 0;
-            for _ in 0..6 {
-                let n = dice.below(500) as usize;
-                write_some(&mut conn, &mut dice, n);
-                let killed = if dice.below(2) == 0 {
-                    conn.cmd("CLIENT KILL TYPE replica")
-                } else {
-                    r.conn().cmd("CLIENT KILL TYPE master")
-                };
-                cuts += i64::from(killed != Reply::Int(0));
-                write_some(&mut conn, &mut dice, 20);
-                wait_up(&r);
-            }
-            assert_same(&m, &r);
-            assert!(cuts > 2, "the link was hardly cut");
-            assert_eq!(info(&mut conn, "sync_full"), "1", "{name} {load}");
-            // A cut that comes before either side has noticed the last one is no other.
-            let partial: i64 = info(&mut conn, "sync_partial_ok").parse().unwrap();
-            assert!((1..=cuts).contains(&partial), "{partial} of {cuts}");
+            assert_follows_through_cuts(&m, &r, &mut dice, &format!("{name} {load}"));
         }
     }
 }

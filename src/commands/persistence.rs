@@ -1,10 +1,10 @@
 //! SAVE, BGSAVE, BGREWRITEAOF, LASTSAVE, SHUTDOWN, and DEBUG RELOAD.
 
-use crate::client::blocked::{BlockKind, OnTimeout};
+use crate::client::blocked::BlockKind;
 use crate::config::values::ShutdownFlags;
 use crate::exec::command::{Command, Group, acl, flags};
 use crate::exec::{BlockOn, Ctx, Flow, Outcome};
-use crate::resp::{Error, OwnedArgs};
+use crate::resp::Error;
 use crate::server::shutdown::{Attempt, FAILED};
 
 /// Every command of this family.
@@ -187,15 +187,9 @@ fn shutdown(ctx: &mut Ctx<'_>) -> Outcome {
             ctx.server.close_soon(ctx.client);
             Ok(Flow::Done)
         }
-        Attempt::Waits => Ok(Flow::Block(Box::new(BlockOn {
-            kind: BlockKind::Shutdown,
-            keys: OwnedArgs::new(),
-            deadline_ms: None,
-            on_timeout: OnTimeout::RunAgain,
-            args: None,
-            wake_on_delete: false,
-            wait: None,
-        }))),
+        Attempt::Waits => Ok(Flow::Block(Box::new(BlockOn::without_keys(
+            BlockKind::Shutdown,
+        )))),
         Attempt::Failed => Err(Error::new(FAILED)),
     }
 }

@@ -1,14 +1,14 @@
 //! SYNC, PSYNC, REPLCONF, ROLE, WAIT and FAILOVER: what replicas say to their master, and what users ask of one.
 
 use crate::client::ClientFlags;
-use crate::client::blocked::{BlockKind, OnTimeout, WaitFor};
+use crate::client::blocked::{BlockKind, WaitFor};
 use crate::client::replica::{Capa, RdbFilter, ReplicaStage};
 use crate::config::values::MasterAddr;
 use crate::ds::numtext::parse_i64;
 use crate::exec::blocking::{self, Unit};
 use crate::exec::command::{Command, Group, acl, flags};
 use crate::exec::{BlockOn, Ctx, Flow, Outcome};
-use crate::resp::{Error, OwnedArgs};
+use crate::resp::Error;
 use crate::server::master::failover::Wish;
 use crate::server::master::{ip_of, name_of};
 
@@ -313,18 +313,13 @@ fn wait(ctx: &mut Ctx<'_>) -> Outcome {
     }
     ctx.server.request_acks();
     Ok(Flow::Block(Box::new(BlockOn {
-        kind: BlockKind::Wait,
-        keys: OwnedArgs::new(),
         deadline_ms,
-        // Then it tells how many there are.
-        on_timeout: OnTimeout::RunAgain,
-        args: None,
-        wake_on_delete: false,
         wait: Some(WaitFor {
             replicas: wanted as usize,
             offset,
             aof_local: None,
         }),
+        ..BlockOn::without_keys(BlockKind::Wait)
     })))
 }
 

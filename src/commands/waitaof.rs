@@ -3,13 +3,13 @@
 //! Durable here means: synced, as `persist::aof` knows it by the offset of the replication stream. Nothing is forced: with
 //! `appendfsync no` it may wait for as long as it was told to.
 
-use crate::client::blocked::{BlockKind, OnTimeout, WaitFor};
+use crate::client::blocked::{BlockKind, WaitFor};
 use crate::ds::numtext::parse_i64;
 use crate::exec::blocking::{self, Unit};
 use crate::exec::command::{Command, Group, acl, flags};
 use crate::exec::{BlockOn, Ctx, Flow, Outcome};
 use crate::persist::aof::AofState;
-use crate::resp::{Error, OwnedArgs};
+use crate::resp::Error;
 use crate::server::ServerState;
 use crate::server::aof::AOF_IS_OFF;
 
@@ -64,12 +64,8 @@ fn waitaof(ctx: &mut Ctx<'_>) -> Outcome {
         ctx.server.request_acks();
     }
     Ok(Flow::Block(Box::new(BlockOn {
-        kind: BlockKind::Wait,
-        keys: OwnedArgs::new(),
         deadline_ms,
-        on_timeout: OnTimeout::RunAgain,
-        args: None,
-        wake_on_delete: false,
         wait: Some(wait),
+        ..BlockOn::without_keys(BlockKind::Wait)
     })))
 }

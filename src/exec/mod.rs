@@ -57,3 +57,18 @@ pub struct BlockOn {
     /// For WAIT and WAITAOF.
     pub wait: Option<WaitFor>,
 }
+
+impl BlockOn {
+    /// Waits, for ever, for something that is no key; the command runs again when it is there.
+    pub fn without_keys(kind: BlockKind) -> Self {
+        BlockOn {
+            kind,
+            keys: OwnedArgs::new(),
+            deadline_ms: None,
+            on_timeout: OnTimeout::RunAgain,
+            args: None,
+            wake_on_delete: false,
+            wait: None,
+        }
+    }
+}

@@ -7,7 +7,7 @@
 
 use super::command::CommandFlags as F;
 use super::{BlockOn, Ctx, blocking, intent};
-use crate::client::blocked::{BlockKind, OnTimeout};
+use crate::client::blocked::BlockKind;
 use crate::client::{Client, ClientFlags, CommandId};
 use crate::keyspace::ExpiredKeys;
 use crate::resp::OwnedArgs;
@@ -169,14 +169,5 @@ pub fn holds_back(ctx: &mut Ctx<'_>) -> bool {
 
 /// Parks the client of `ctx` until the pause ends.
 pub fn hold_back(ctx: &mut Ctx<'_>, id: CommandId) {
-    let on = BlockOn {
-        kind: BlockKind::Postponed,
-        keys: OwnedArgs::new(),
-        deadline_ms: None,
-        on_timeout: OnTimeout::RunAgain,
-        args: None,
-        wake_on_delete: false,
-        wait: None,
-    };
-    blocking::park(ctx, id, on, 0);
+    blocking::park(ctx, id, BlockOn::without_keys(BlockKind::Postponed), 0);
 }

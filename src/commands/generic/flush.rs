@@ -8,7 +8,7 @@ use crate::client::blocked::{BlockKind, OnTimeout};
 use crate::ds::numtext::parse_i64;
 use crate::exec::command::{Command, Group, acl, flags};
 use crate::exec::{BlockOn, Ctx, Flow, Outcome, blocking, multi};
-use crate::resp::{Error, OwnedArgs};
+use crate::resp::Error;
 
 /// The row of FLUSHDB.
 pub static FLUSHDB: Command = Command {
@@ -78,13 +78,8 @@ fn flush(ctx: &mut Ctx<'_>, dbs: std::ops::Range<u32>) -> Outcome {
     let server = &*ctx.server;
     server.ks.lazy.fence(blocking::next_arrival(server));
     Ok(Flow::Block(Box::new(BlockOn {
-        kind: BlockKind::Freeing,
-        keys: OwnedArgs::new(),
-        deadline_ms: None,
         on_timeout: OnTimeout::Reply(|reply| reply.ok()),
-        args: None,
-        wake_on_delete: false,
-        wait: None,
+        ..BlockOn::without_keys(BlockKind::Freeing)
     })))
 }
 

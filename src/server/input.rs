@@ -78,6 +78,7 @@ pub fn on_readable(server: &mut Server, handle: ClientRef, scratch: &mut Scratch
         return;
     };
     client.flags.remove(ClientFlags::READ_QUEUED);
+    server.wakeups.saw(handle.slot);
     if client.has(ClientFlags::CLOSE_ASAP) {
         return server.clients.put_back(client);
     }

@@ -36,6 +36,7 @@ pub mod startup;
 pub mod stats;
 pub mod tls;
 pub mod tracked;
+pub mod wakeups;
 
 use crate::acl::Acl;
 use crate::client::memory::ClientMemory;
@@ -171,6 +172,8 @@ pub struct Server {
     pub host: host::Host,
     /// Lua.
     pub scripts: crate::script::Scripts,
+    /// How often the loop looks at its sockets.
+    pub wakeups: wakeups::Wakeups,
     /// Ticks of cron so far.
     pub cron_loops: u64,
 }

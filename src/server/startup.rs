@@ -146,6 +146,9 @@ fn start(
     if config.disable_thp {
         process::disable_huge_pages();
     }
+    if !process::precise_sleeps() {
+        log::debug!("The kernel keeps its tolerance for sleeps: see wakeup-coalescing-us.");
+    }
     logging::this_is_the_server();
     crate::sys::alloc::set_decay();
     host::note_unsupported(&mut config);
@@ -303,6 +306,7 @@ impl Server {
             expiry: expiry::Expiry::default(),
             eviction: eviction::Eviction::default(),
             scripts: crate::script::Scripts::new(config.lua_enable_deprecated_api),
+            wakeups: Default::default(),
             cron_loops: 0,
             metrics: Default::default(),
             stages: Default::default(),

@@ -92,8 +92,6 @@ pub struct Server {
     pub config_file: Option<std::path::PathBuf>,
     /// The commands.
     pub registry: Registry,
-    /// Per command, whether its first key is argument 1: its hash can be computed ahead.
-    pub first_key_at_1: Vec<bool>,
     /// The data.
     pub ks: Keyspace,
     /// Who is connected.

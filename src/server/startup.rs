@@ -244,13 +244,6 @@ fn show_mode(config: &Config) {
 ", config.redis_compat_version.to_str_lossy(), std::process::id());
 }
 
-fn first_key_at_1(row: &Command) -> bool {
-    use crate::exec::command::BeginSearch;
-    row.keys
-        .first()
-        .is_some_and(|k| matches!(k.begin, BeginSearch::Index(1)))
-}
-
 impl Server {
     /// A server with this configuration and these commands; it does not listen yet.
     pub fn new(
@@ -276,10 +269,6 @@ impl Server {
             tracking: Tracking::default(),
             monitors: DenseSet::new(),
             command_stats: vec![CommandStat::default(); registry.len()],
-            first_key_at_1: registry
-                .ids()
-                .map(|id| first_key_at_1(registry.row(id)))
-                .collect(),
             registry,
             state: ServerState::empty(),
             expired_keys: ExpiredKeys::Delete,

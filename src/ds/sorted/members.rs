@@ -189,9 +189,9 @@ impl Members {
             .scan(cursor, count, &mut |m| f(m.member(), m.score()))
     }
 
-    /// Starts to fetch what a lookup of `member` will need.
-    pub fn prefetch(&self, member: &[u8]) {
-        self.index.prefetch_bucket(hash(member));
+    /// The members by name.
+    pub fn index(&self) -> &Table<ScoredMember> {
+        &self.index
     }
 
     /// While paused (a forked child shares the pages) the index does not shrink.

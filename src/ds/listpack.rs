@@ -719,6 +719,19 @@ impl Listpack {
         self.store_count(count);
     }
 
+    /// Puts all entries of `other` in front.
+    pub fn prepend(&mut self, other: &Listpack) {
+        let count = self.len() + other.len();
+        self.buf
+            .splice(HEADER..HEADER, &[&other.as_bytes()[HEADER..other.end()]]);
+        self.store_count(count);
+    }
+
+    /// Bytes that the entry at `pos` takes; 0 when `pos` is no entry.
+    pub fn entry_size(&self, pos: Pos) -> usize {
+        self.span(pos).map_or(0, |s| s.len())
+    }
+
     #[inline(always)]
     fn splice(&mut self, range: Range<usize>, encoded: &Encoded<'_>, removed: usize) {
         self.buf.splice(range, &encoded.parts());

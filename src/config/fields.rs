@@ -41,6 +41,8 @@ config! {
     port: u16 = 6379,
     /// TCP port of the metrics; 0 is none. Not upstream's.
     metrics_port: u16 = 0,
+    /// Turns of the loop begin up to so long apart while many clients are at work, us.
+    wakeup_coalescing_us: u32 = 100,
     /// Backlog of listening sockets.
     tcp_backlog: i32 = 511,
     /// Path of the unix socket; empty is none.

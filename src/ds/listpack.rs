@@ -580,7 +580,12 @@ impl Listpack {
             // Short strings are the common case in hashes: one byte of head, one of backlen, no decoding.
             if tag & 0xc0 == 0x80 {
                 let len = usize::from(tag & 0x3f);
-                if looked_at && len == needle.len() && blob.get(at + 1..at + 1 + len)? == needle {
+                // Names of equal length often differ only in their last byte: it is looked at before all are compared.
+                if looked_at
+                    && len == needle.len()
+                    && (len == 0 || blob.get(at + len)? == &needle[len - 1])
+                    && blob.get(at + 1..at + 1 + len)? == needle
+                {
                     return Some(Pos::new(at));
                 }
                 at += len + 2;
@@ -723,6 +728,19 @@ impl Listpack {
         self.buf
             .splice(end..end, &[&other.as_bytes()[HEADER..other.end()]]);
         self.store_count(count);
+    }
+
+    /// Puts all entries of `other` in front.
+    pub fn prepend(&mut self, other: &Listpack) {
+        let count = self.len() + other.len();
+        self.buf
+            .splice(HEADER..HEADER, &[&other.as_bytes()[HEADER..other.end()]]);
+        self.store_count(count);
+    }
+
+    /// Bytes that the entry at `pos` takes; 0 when `pos` is no entry.
+    pub fn entry_size(&self, pos: Pos) -> usize {
+        self.span(pos).map_or(0, |s| s.len())
     }
 
     #[inline(always)]

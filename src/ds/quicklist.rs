@@ -14,6 +14,7 @@
 //! Reading never changes a node: readers decompress into a temporary. That is why [`Iter`] lends its entries.
 //! Compat: plain nodes are not compressed.
 
+mod front;
 mod node;
 
 pub use node::{Fill, Node, NodeBytes, set_plain_threshold};
@@ -41,6 +42,8 @@ pub struct Quicklist {
     len: usize,
     fill: Fill,
     compress_depth: u16,
+    /// See `front.rs`.
+    has_front: bool,
 }
 
 impl Quicklist {
@@ -51,6 +54,7 @@ impl Quicklist {
             len: 0,
             fill,
             compress_depth,
+            has_front: false,
         }
     }
 
@@ -65,6 +69,9 @@ impl Quicklist {
 
     /// The listpack of a list that is a single packed node; otherwise the list again.
     pub fn into_listpack(mut self) -> Result<Listpack, Self> {
+        if self.has_front {
+            self.pour_front();
+        }
         if self.nodes.len() > 1 {
             return Err(self);
         }
@@ -264,27 +271,20 @@ impl Quicklist {
 
     /// Adds an element at an end.
     pub fn push(&mut self, end: End, value: &[u8]) {
+        if end == End::Head {
+            return self.push_head(value);
+        }
         let fill = self.fill;
-        let node = match end {
-            End::Head => self.nodes.front_mut(),
-            End::Tail => self.nodes.back_mut(),
-        };
-        if let Some(node) = node.filter(|n| n.allows(value.len(), fill))
+        let last = self.nodes.back_mut();
+        if let Some(node) = last.filter(|n| n.allows(value.len(), fill))
             && let Some(pack) = node.pack_mut()
         {
-            match end {
-                End::Head => pack.push_front(value),
-                End::Tail => pack.push_back(value),
-            }
+            pack.push_back(value);
             node.count += 1;
             self.len += 1;
             return;
         }
-        let at = match end {
-            End::Head => 0,
-            End::Tail => self.nodes.len(),
-        };
-        self.add_node(at, Node::of(value, fill));
+        self.add_node(self.nodes.len(), Node::of(value, fill));
     }
 
     /// Removes the element at an end; false when the list is empty. Look at it with [`Quicklist::peek`] first.
@@ -471,6 +471,7 @@ impl Quicklist {
     fn add_node(&mut self, i: usize, node: Node) {
         self.len += node.count();
         if i == 0 {
+            self.has_front = false;
             self.nodes.push_front(node);
         } else if i == self.nodes.len() {
             self.nodes.push_back(node);
@@ -505,6 +506,7 @@ impl Quicklist {
     fn delete_node(&mut self, i: usize) {
         if let Some(node) = self.nodes.remove(i) {
             self.len -= node.count();
+            self.has_front &= i != 0;
             self.fix_ends();
         }
     }
@@ -555,6 +557,7 @@ impl Quicklist {
         let Some(tail) = self.nodes.remove(i) else {
             return;
         };
+        self.has_front &= i != 1;
         let (Some(tail_pack), Some(pack)) = (tail.pack(), self.nodes[i - 1].pack_mut()) else {
             return;
         };

@@ -223,3 +223,35 @@ fn every_node_is_moved_once() {
     assert_eq!((steps, mover.moved), (3, 26));
     check(&list, &model);
 }
+
+#[test]
+fn pushes_at_the_head_fill_nodes_and_a_front_counts_as_part_of_the_next() {
+    let mut list = Quicklist::new(Fill::new(-2), 0);
+    let model: Vec<Vec<u8>> = (0..5000)
+        .map(|i| format!("element:{i:05}").into_bytes())
+        .collect();
+    model.iter().rev().for_each(|v| list.push(End::Head, v));
+    check(&list, &model);
+    let sizes: Vec<usize> = list.nodes().map(Node::stored_bytes).collect();
+    // All but the front, and the node that it is being poured into, are as full as they can be.
+    assert!(sizes[2..].iter().all(|s| *s > 8192 - 20), "{sizes:?}");
+    assert!(sizes.len() <= 5000 * 15 / 8192 + 3, "{sizes:?}");
+    // What is in the front and the node behind is one node for those who ask.
+    while list.nodes().len() > 2 || !list.has_front {
+        list.pop(End::Tail);
+    }
+    let left = list.len();
+    assert!(list.is_one_node() && left > 50);
+    assert_eq!(list.into_listpack().unwrap().len(), left);
+}
+
+#[test]
+fn two_nodes_that_no_push_made_stay_two() {
+    let mut list = Quicklist::new(Fill::new(4), 0);
+    (0..8).for_each(|i| list.push(End::Tail, format!("{i}").as_bytes()));
+    list.remove_range(1, 2);
+    list.remove_range(4, 2);
+    assert_eq!(list.nodes().count(), 2);
+    assert!(!list.is_one_node());
+    assert!(list.into_listpack().is_err());
+}

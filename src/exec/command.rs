@@ -53,6 +53,9 @@ pub struct Command {
     pub keys: &'static [KeySpec],
     /// Finds the keys where the specs cannot (`incomplete`, `variable_flags` or unknown searches).
     pub key_func: Option<KeyFunc>,
+    /// The argument that names the first element (member, field) of the collection at key 1 that is looked up, whatever the
+    /// other arguments are; 0: none. What can be prefetched unseen.
+    pub element: u8,
     /// The family in the documentation.
     pub group: Group,
     /// Version that introduced it; empty for internal commands, which report none.
@@ -87,6 +90,7 @@ impl Command {
         acl: AclCategories::empty(),
         keys: &[],
         key_func: None,
+        element: 0,
         group: Group::Generic,
         since: "",
         complexity: "",

@@ -30,10 +30,19 @@ pub struct Registry {
     folded: Vec<Folded>,
     /// Names given by `rename-command` that are too long to fold.
     long_names: Vec<(Vec<u8>, CommandId)>,
-    /// Per command, whether its first key is always argument 1.
-    first_key_is_1: Vec<bool>,
+    /// Per command, what its arguments say before it runs.
+    foreseen: Vec<Foreseen>,
     /// Open addressing over top-level names: id + 1, or 0 for a free slot.
     slots: Box<[u16; SLOTS]>,
+}
+
+/// What can be looked up before a command runs, whatever its arguments are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Foreseen {
+    /// Argument 1 is a key.
+    pub key_at_1: bool,
+    /// [`Command::element`].
+    pub element: u8,
 }
 
 /// Slots of the name table: four for each of upstream's top-level commands, so that most probes hit at once.
@@ -87,7 +96,13 @@ impl Registry {
             .iter()
             .map(|row| Folded::new(row.last_word().as_bytes()))
             .collect();
-        let first_key_is_1 = rows.iter().map(|row| starts_with_key(row)).collect();
+        let foreseen = rows
+            .iter()
+            .map(|row| Foreseen {
+                key_at_1: starts_with_key(row),
+                element: row.element,
+            })
+            .collect();
         let slots = Box::new([0; SLOTS]);
         let mut registry = Registry {
             rows,
@@ -96,7 +111,7 @@ impl Registry {
             parents,
             folded,
             long_names: Vec::new(),
-            first_key_is_1,
+            foreseen,
             slots,
         };
         registry.rehash();
@@ -205,16 +220,10 @@ impl Registry {
             .ok_or(LookupError::UnknownSubcommand(id))
     }
 
-    /// [`Registry::resolve`] where the reason of a failure does not matter: parsing ahead of execution.
+    /// What can be hashed and prefetched before this command runs.
     #[inline]
-    pub fn resolve_quick<A: Argv + ?Sized>(&self, argv: &A) -> Option<CommandId> {
-        self.resolve(argv).ok()
-    }
-
-    /// Whether argument 1 is a key of this command, whatever the arguments: what can be hashed and prefetched unseen.
-    #[inline]
-    pub fn first_key_is_1(&self, id: CommandId) -> bool {
-        self.first_key_is_1[id.index()]
+    pub fn foreseen(&self, id: CommandId) -> Foreseen {
+        self.foreseen[id.index()]
     }
 
     /// The error reply for arguments that name no command, without the leading `-` and the line end. Words are cut at

@@ -15,6 +15,7 @@ pub mod fields;
 pub mod flush;
 pub mod lazyfree;
 pub mod lru;
+pub mod prefetch;
 pub mod sizes;
 #[allow(unsafe_code)]
 pub mod value;

@@ -14,18 +14,22 @@ impl Server {
         let mut scratch = Scratch::default();
         let mut batch = Vec::new();
         let mut next_cron_ms = self.clock.now_ms;
+        let mut woke_ns = self.clock.mono_ns;
         loop {
             if let Some(code) = self.shutdown.done() {
                 return code;
             }
             let timeout = self.wait_time(next_cron_ms);
+            if !timeout.is_zero() {
+                self.rest(woke_ns);
+            }
             batch.clear();
             if let Err(e) = self.poller.wait(Some(timeout), &mut batch) {
                 log::error!("Waiting for events failed: {e}");
                 return 1;
             }
             self.clock.resync();
-            let woke_ns = self.clock.mono_ns;
+            woke_ns = self.clock.mono_ns;
             self.stages.woke(woke_ns);
             self.serve(&batch, &mut scratch);
             if self.clock.now_ms >= next_cron_ms {
@@ -44,6 +48,14 @@ impl Server {
         self.stats.loops += 1;
         self.stats.loops_us += took_us;
         self.stats.loop_max_us = self.stats.loop_max_us.max(took_us);
+    }
+
+    /// Lets more clients come before the next turn, when many are at work. The turn before began at `woke_ns`.
+    fn rest(&mut self, woke_ns: u64) {
+        let max_us = self.config.wakeup_coalescing_us;
+        if let Some(rest) = self.wakeups.rest(woke_ns, self.clock.mono_ns, max_us) {
+            std::thread::sleep(rest);
+        }
     }
 
     /// How long to wait: not at all while there is work, else until cron or the first deadline.

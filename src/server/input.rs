@@ -9,6 +9,7 @@ use crate::client::{Client, ClientFlags, ClientRef, CommandId};
 use crate::ds::hash::hash;
 use crate::exec::dispatch::dispatch;
 use crate::exec::pause;
+use crate::keyspace::prefetch::Lookup;
 use crate::resp::parse::{Limits, Parser, ProtocolError, Step};
 use crate::resp::{ArgRange, Args};
 use std::io;
@@ -56,6 +57,8 @@ struct Ahead {
     big_end: usize,
     id: Option<CommandId>,
     first_hash: Option<u64>,
+    /// Argument that names an element of the collection at the first key; 0: none.
+    element: u8,
 }
 
 /// What a read came to.
@@ -78,6 +81,7 @@ pub fn on_readable(server: &mut Server, handle: ClientRef, scratch: &mut Scratch
         return;
     };
     client.flags.remove(ClientFlags::READ_QUEUED);
+    server.wakeups.saw(handle.slot);
     if client.has(ClientFlags::CLOSE_ASAP) {
         return server.clients.put_back(client);
     }
@@ -324,8 +328,9 @@ fn parse_ahead(
                 } else {
                     server.registry.resolve(&args).ok()
                 };
-                let first_hash = id
-                    .filter(|i| server.first_key_at_1[i.index()])
+                let foreseen = id.map(|id| server.registry.foreseen(id));
+                let first_hash = foreseen
+                    .filter(|f| f.key_at_1)
                     .and_then(|_| args.get(1))
                     .map(hash);
                 let item = Ahead {
@@ -335,6 +340,7 @@ fn parse_ahead(
                     big_end: scratch.big.len(),
                     id,
                     first_hash,
+                    element: foreseen.map_or(0, |f| f.element),
                 };
                 scratch.batch.push(item);
                 at += n;
@@ -351,17 +357,34 @@ fn parse_ahead(
         }
     }
     if scratch.batch.len() > 1 {
-        prefetch(server, client, scratch);
+        prefetch(server, client, buf, scratch);
     }
     error
 }
 
-/// Touches the buckets of all keys, then the entries, so that the misses of a pipeline overlap.
-fn prefetch(server: &Server, client: &Client, scratch: &Scratch) {
-    let keys = &server.ks.dbs[client.db as usize].keys;
-    let hashes = || scratch.batch.iter().filter_map(|a| a.first_hash);
-    hashes().for_each(|h| keys.prefetch_bucket(h));
-    hashes().for_each(|h| keys.prefetch_item(h));
+/// Warms the cache for the batch: the misses of a pipeline overlap.
+fn prefetch(server: &Server, client: &Client, buf: &[u8], scratch: &Scratch) {
+    let elements = scratch.batch.iter().any(|a| a.element != 0);
+    let lookups = (0..scratch.batch.len()).filter_map(|i| lookup_of(scratch, buf, i));
+    server.ks.dbs[client.db as usize].prefetch(lookups, elements);
+}
+
+/// What command `i` of the batch will look up.
+#[inline]
+fn lookup_of<'a>(scratch: &'a Scratch, buf: &'a [u8], i: usize) -> Option<Lookup<'a>> {
+    let a = &scratch.batch[i];
+    let hash = a.first_hash?;
+    if a.element == 0 {
+        return Some(Lookup {
+            hash,
+            element: None,
+        });
+    }
+    // Commands with big arguments have no hash here.
+    let r0 = i.checked_sub(1).map_or(0, |i| scratch.batch[i].ranges_end);
+    let ranges = &scratch.ranges[r0..a.ranges_end];
+    let args = Args::new(&buf[a.start..a.end], ranges, &[]);
+    Some(Lookup::new(hash, args, a.element))
 }
 
 /// Runs the batch in order until the client is halted; returns where the first command not run begins.

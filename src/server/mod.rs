@@ -37,6 +37,7 @@ pub mod startup;
 pub mod stats;
 pub mod tls;
 pub mod tracked;
+pub mod wakeups;
 
 use crate::acl::Acl;
 use crate::client::memory::ClientMemory;
@@ -92,8 +93,6 @@ pub struct Server {
     pub config_file: Option<std::path::PathBuf>,
     /// The commands.
     pub registry: Registry,
-    /// Per command, whether its first key is argument 1: its hash can be computed ahead.
-    pub first_key_at_1: Vec<bool>,
     /// The data.
     pub ks: Keyspace,
     /// Who is connected.
@@ -174,6 +173,8 @@ pub struct Server {
     pub host: host::Host,
     /// Lua.
     pub scripts: crate::script::Scripts,
+    /// How often the loop looks at its sockets.
+    pub wakeups: wakeups::Wakeups,
     /// Ticks of cron so far.
     pub cron_loops: u64,
 }

@@ -146,6 +146,9 @@ fn start(
     if config.disable_thp {
         process::disable_huge_pages();
     }
+    if !process::precise_sleeps() {
+        log::debug!("The kernel keeps its tolerance for sleeps: see wakeup-coalescing-us.");
+    }
     logging::this_is_the_server();
     crate::sys::alloc::set_decay();
     host::note_unsupported(&config);
@@ -247,13 +250,6 @@ fn show_mode(config: &Config) {
 ", config.redis_compat_version.to_str_lossy(), std::process::id());
 }
 
-fn first_key_at_1(row: &Command) -> bool {
-    use crate::exec::command::BeginSearch;
-    row.keys
-        .first()
-        .is_some_and(|k| matches!(k.begin, BeginSearch::Index(1)))
-}
-
 impl Server {
     /// A server with this configuration and these commands; it does not listen yet.
     pub fn new(
@@ -279,10 +275,6 @@ impl Server {
             tracking: Tracking::default(),
             monitors: DenseSet::new(),
             command_stats: vec![CommandStat::default(); registry.len()],
-            first_key_at_1: registry
-                .ids()
-                .map(|id| first_key_at_1(registry.row(id)))
-                .collect(),
             registry,
             state: ServerState::empty(),
             expired_keys: ExpiredKeys::Delete,
@@ -310,6 +302,7 @@ impl Server {
             defrag: super::defrag::Defrag::default(),
             eviction: eviction::Eviction::default(),
             scripts: crate::script::Scripts::new(config.lua_enable_deprecated_api),
+            wakeups: Default::default(),
             cron_loops: 0,
             metrics: Default::default(),
             stages: Default::default(),

@@ -351,7 +351,7 @@ impl List {
         let List::Quicklist(list) = self else {
             return;
         };
-        if list.nodes().len() > 1 {
+        if !list.is_one_node() {
             return;
         }
         let (max_bytes, max_count) = limits.fill.limits();

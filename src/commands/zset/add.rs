@@ -19,6 +19,7 @@ pub static ZADD: Command = Command {
     flags: flags("write denyoom fast"),
     acl: acl("sortedset"),
     keys: &[KeySpec::at(1, "RW update")],
+    element: 3,
     group: Group::SortedSet,
     since: "1.2.0",
     complexity: "O(log(N)) for each item added, where N is the number of elements in the \
@@ -43,6 +44,7 @@ pub static ZINCRBY: Command = Command {
     flags: flags("write denyoom fast"),
     acl: acl("sortedset"),
     keys: &[KeySpec::at(1, "RW access update")],
+    element: 3,
     group: Group::SortedSet,
     since: "1.2.0",
     complexity: "O(log(N)) where N is the number of elements in the sorted set.",

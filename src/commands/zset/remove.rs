@@ -15,6 +15,7 @@ pub static ZREM: Command = Command {
     flags: flags("write fast"),
     acl: acl("sortedset"),
     keys: &[KeySpec::at(1, "RW delete")],
+    element: 2,
     group: Group::SortedSet,
     since: "1.2.0",
     complexity: "O(M*log(N)) with N being the number of elements in the sorted set and M the \

@@ -30,6 +30,13 @@ pub(super) const ROWS: &[Row] = &[
     int("metrics-port", num!(metrics_port), 0, 65535)
         .flags(RowFlags::HIDDEN)
         .immutable(),
+    uint(
+        "wakeup-coalescing-us",
+        num!(wakeup_coalescing_us),
+        0,
+        10_000,
+    )
+    .flags(RowFlags::HIDDEN),
     int("tcp-backlog", num!(tcp_backlog), 0, INT_MAX).immutable(),
     optional_text("unixsocket", at!(unixsocket)).immutable(),
     octal("unixsocketperm", num!(unixsocketperm), 0o777).immutable(),

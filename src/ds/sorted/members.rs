@@ -190,9 +190,9 @@ impl Members {
             .scan(cursor, count, &mut |m| f(m.member(), m.score()))
     }
 
-    /// Starts to fetch what a lookup of `member` will need.
-    pub fn prefetch(&self, member: &[u8]) {
-        self.index.prefetch_bucket(hash(member));
+    /// The members by name.
+    pub fn index(&self) -> &Table<ScoredMember> {
+        &self.index
     }
 
     /// Lets `mover` move members, index and tree, about `count` members from `from` on (0 starts); where to go on, 0 at the end.

@@ -15,6 +15,7 @@ use crate::config::values::PropagationError;
 use crate::ds::hash::hash;
 use crate::exec::{Ctx, effects, propagate};
 use crate::keyspace::ExpiredKeys;
+use crate::keyspace::prefetch::Lookup;
 use crate::persist::aof::log::text;
 use crate::persist::aof::manifest::FileType;
 use crate::persist::aof::source::{AofError, Source};
@@ -290,6 +291,7 @@ impl Server {
         db: u32,
     ) -> Result<[(CommandId, Option<u64>); BATCH], LoadFailed> {
         let mut found = [(CommandId(0), None); BATCH];
+        let mut elements = false;
         for (i, place) in found.iter_mut().enumerate().take(n) {
             let (args, offset) = source.command(i);
             let id = self.registry.resolve(&args).map_err(|_| {
@@ -308,13 +310,17 @@ impl Server {
                 );
                 return Err(LoadFailed::Logged);
             }
-            let key = args.get(1).filter(|_| self.first_key_at_1[id.index()]);
+            let foreseen = self.registry.foreseen(id);
+            let key = args.get(1).filter(|_| foreseen.key_at_1);
             *place = (id, key.map(hash));
+            elements |= foreseen.element != 0;
         }
-        let keys = &self.ks.dbs[db as usize].keys;
-        let hashes = || found[..n].iter().filter_map(|f| f.1);
-        hashes().for_each(|h| keys.prefetch_bucket(h));
-        hashes().for_each(|h| keys.prefetch_item(h));
+        let lookups = (0..n).filter_map(|i| {
+            let (id, hash) = found[i];
+            let element = self.registry.foreseen(id).element;
+            Some(Lookup::new(hash?, source.command(i).0, element))
+        });
+        self.ks.dbs[db as usize].prefetch(lookups, elements);
         Ok(found)
     }
 

@@ -47,20 +47,39 @@ pub(super) fn compare(entry: Entry<'_>, member: &[u8]) -> Ordering {
 pub(super) fn insert(pack: &mut Listpack, member: &[u8], score: f64) {
     let mut buf = [0; F64_TEXT_MAX];
     let text = score_text(score, &mut buf);
-    let mut at = pack.first();
-    while let Some(pos) = at {
-        let there = score_at(pack, pos);
-        let is_after = there > score
-            || (there == score && pack.get(pos).is_some_and(|e| compare(e, member).is_gt()));
-        if is_after {
-            let new = pack.insert_before(pos, member);
-            pack.insert_after(new, text);
-            return;
-        }
-        at = pack.next(pos).and_then(|p| pack.next(p));
+    let behind = |entry: Entry<'_>, there: f64| {
+        there > score || there == score && compare(entry, member).is_gt()
+    };
+    // Scores that are times come in order: then the last pair tells.
+    let mut from_end = pack.iter_rev();
+    let comes_last = match (from_end.next(), from_end.next()) {
+        (Some(last_score), Some(last)) => !behind(last, read_score(last_score)),
+        _ => true,
+    };
+    let at = if comes_last {
+        None
+    } else {
+        first_pair(pack, behind)
+    };
+    if let Some(pos) = at {
+        let new = pack.insert_before(pos, member);
+        pack.insert_after(new, text);
+    } else {
+        pack.push_back(member);
+        pack.push_back(text);
     }
-    pack.push_back(member);
-    pack.push_back(text);
+}
+
+/// Where the first pair begins of which `f` is true.
+fn first_pair(pack: &Listpack, f: impl Fn(Entry<'_>, f64) -> bool) -> Option<Pos> {
+    let mut it = pack.iter();
+    loop {
+        let pos = it.pos()?;
+        let (member, score) = (it.next()?, it.next()?);
+        if f(member, read_score(score)) {
+            return Some(pos);
+        }
+    }
 }
 
 /// Appends a member that is known to come last.

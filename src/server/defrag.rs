@@ -250,7 +250,8 @@ impl Server {
             true => self.defrag.vain == 0 && worth_compacting(&stats),
             false => self.fragmented(&stats),
         };
-        if more {
+        // After one that was in vain the next waits for the decision, so that a small keyspace is not gone through all the time.
+        if more && self.defrag.vain == 0 {
             if !self.defrag.compacting {
                 self.defrag.percent = self.share_of(&stats);
             }

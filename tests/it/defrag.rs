@@ -38,7 +38,9 @@ fn until(c: &mut Conn, what: &str, mut done: impl FnMut(&mut Conn) -> bool) {
 }
 
 fn digest(c: &mut Conn) -> String {
-    format!("{:?}", c.cmd("DEBUG DIGEST"))
+    let reply = c.cmd("DEBUG DIGEST");
+    assert_eq!(reply.error_text(), None);
+    format!("{reply:?}")
 }
 
 /// The i-th key of a mixed set: small and big values of every type and encoding.
@@ -79,7 +81,8 @@ fn lines(i: usize) -> Vec<String> {
 #[test]
 fn values_of_every_type_survive_being_moved() {
     const KEYS: usize = 6_000;
-    let server = Server::start(&["--loglevel", "verbose", "--list-max-listpack-size", "5"]);
+    let args = "--loglevel verbose --list-max-listpack-size 5 --enable-debug-command yes";
+    let server = Server::start(&args.split(' ').collect::<Vec<_>>());
     let mut c = server.conn();
     send(&mut c, (0..KEYS).flat_map(lines));
     let gone = (0..KEYS).filter(|i| i * 7 % 10 != 0);

@@ -373,18 +373,23 @@ mod tests {
 
     impl Block {
         fn new(fill: u8) -> Self {
-            let p = unsafe { je::mallocx(LAYOUT.size(), 0) }.cast::<u8>();
-            unsafe { p.write_bytes(fill, LAYOUT.size()) };
-            Block(NonNull::new(p).unwrap())
+            // SAFETY: the size is not zero; what is allocated has room for as many bytes.
+            unsafe {
+                let p = NonNull::new(je::mallocx(LAYOUT.size(), 0).cast::<u8>()).unwrap();
+                p.as_ptr().write_bytes(fill, LAYOUT.size());
+                Block(p)
+            }
         }
 
         fn bytes(&self) -> &[u8] {
+            // SAFETY: the block is alive, filled when it was made, and its copies hold the same.
             unsafe { std::slice::from_raw_parts(self.0.as_ptr(), LAYOUT.size()) }
         }
     }
 
     impl Drop for Block {
         fn drop(&mut self) {
+            // SAFETY: allocated by jemalloc with this size, and owned.
             unsafe { je::sdallocx(self.0.as_ptr().cast(), LAYOUT.size(), 0) }
         }
     }
@@ -407,6 +412,7 @@ mod tests {
             packer.refresh();
             for b in blocks.iter_mut().flatten() {
                 packer.expect(&[b.0]);
+                // SAFETY: a live block of this layout; its owner takes the new address.
                 if let Some(new) = unsafe { super::super::relocate(&mut packer, b.0, LAYOUT) } {
                     b.0 = new;
                 }

@@ -178,8 +178,7 @@ impl Handle {
         // one value, which is taken off.
         unsafe {
             ffi::lua_checkstack(self.l, 8);
-            ffi::lua_pushlstring_(self.l, text.as_ptr().cast(), text.len());
-            let status = sandbox::load_text(self.l, -1, name.as_ptr());
+            let status = sandbox::load_bytes(self.l, text, name.as_ptr());
             if status == 0 {
                 let f = ffi::luaL_ref(self.l, ffi::LUA_REGISTRYINDEX);
                 ffi::lua_settop(self.l, 0);
@@ -413,6 +412,21 @@ mod tests {
         }
         assert_eq!(told(&engine, "return 'alive'"), "Well alive");
         assert!(engine.memory() < 4 << 20);
+    }
+
+    /// Loading a script leaves the function and no copy of its text, which would wait for a collection.
+    #[test]
+    fn loading_leaves_no_garbage() {
+        let engine = Engine::new(Purpose::Eval, 256 << 20, false);
+        let before = engine.memory();
+        for i in 0..100 {
+            let text = format!("--{}\nreturn {i}", "x".repeat(100_000));
+            assert!(engine.handle().compile(text.as_bytes(), "@test").is_ok());
+        }
+        let grown = engine.memory() - before;
+        assert!(grown < 200_000, "{grown} bytes for a hundred tiny functions");
+        let bytecode = engine.handle().compile(b"\x1bLua", "@test");
+        assert!(bytecode.is_err());
     }
 
     #[test]

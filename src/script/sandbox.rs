@@ -372,6 +372,38 @@ unsafe fn guard_patterns(l: *mut RawState) {
 /// Longest chunk, bytes: the lexer counts in 32 bits.
 const LONGEST_CHUNK: usize = 1 << 30;
 
+/// Whether text begins as bytecode does.
+fn is_bytecode(text: &[u8]) -> bool {
+    text.first() == Some(&ffi::LUA_SIGNATURE[0])
+}
+
+/// Compiles source text that lies outside of Lua: no string is made of it, which would be garbage at once and fill memory until the next
+/// collection when thousands of scripts are loaded. Leaves the function or the message.
+///
+/// # Safety
+/// `l` must be a live state with room for four values, whose heap refuses nothing.
+pub unsafe fn load_bytes(l: *mut RawState, text: &[u8], name: *const std::ffi::c_char) -> c_int {
+    if is_bytecode(text) {
+        // As in `load_text`.
+        let text = [b" ", text].concat();
+        // SAFETY: the caller's promise.
+        return unsafe { load_bytes(l, &text, name) };
+    }
+    // SAFETY: the caller's promise; compiling is a protected call of Lua's own, so nothing is jumped over.
+    unsafe {
+        if text.len() > LONGEST_CHUNK {
+            ffi::lua_pushstring_(l, c"chunk too long".as_ptr());
+            return ffi::LUA_ERRSYNTAX;
+        }
+        // The parser does not hold on to the string it makes of the name: it must be held here.
+        ffi::lua_pushstring_(l, name);
+        let held = ffi::lua_gettop(l);
+        let status = ffi::luaL_loadbuffer(l, text.as_ptr().cast(), text.len(), name);
+        ffi::lua_remove(l, held);
+        status
+    }
+}
+
 /// Compiles source text. The first byte of bytecode is no character of Lua: after a blank the parser says so.
 ///
 /// # Safety

@@ -208,15 +208,16 @@ impl Server {
 
     /// Runs a slice, if it is time for one.
     pub(super) fn defrag_slice(&mut self) {
-        let start = mono_ns();
-        if self.defrag.decide_at_ns <= start {
-            self.defrag.decide_at_ns = start + DECIDE_NS;
+        let turn_ns = self.clock.mono_ns;
+        if self.defrag.decide_at_ns <= turn_ns {
+            self.defrag.decide_at_ns = turn_ns + DECIDE_NS;
             self.decide_defrag();
         }
         let d = &mut self.defrag;
-        if d.percent == 0 || d.idle || self.child_is_saving || start < d.not_before_ns {
+        if d.percent == 0 || d.idle || self.child_is_saving || turn_ns < d.not_before_ns {
             return;
         }
+        let start = mono_ns();
         let Some(packer) = &mut d.packer else { return };
         if d.known_at_ns + KNOWN_NS <= start {
             packer.refresh();

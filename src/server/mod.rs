@@ -11,6 +11,7 @@ pub mod client_eviction;
 pub mod clock;
 pub mod crash_report;
 pub mod cron;
+pub mod defrag;
 pub mod deliver;
 pub mod event_loop;
 pub mod eviction;
@@ -158,6 +159,8 @@ pub struct Server {
     pub debug: DebugSwitches,
     /// Active expiry.
     pub expiry: expiry::Expiry,
+    /// Active defragmentation.
+    pub defrag: defrag::Defrag,
     /// Eviction.
     pub eviction: eviction::Eviction,
     /// The metrics endpoint.

@@ -262,11 +262,20 @@ enum Raised {
 }
 
 /// Where in `ops` the opcode for register `index` starts, or the last one: the offset of the opcode before it, its own, and the
-/// first register it covers. The only branch is on the one opcode of two bytes: where the processor guesses it, the next
-/// opcode is read before this one's length is known.
+/// first register it covers. Eight opcodes of one byte are passed at once. Of those taken singly the only branch is on the one
+/// of two bytes: where the processor guesses it, the next opcode is read before this one's length is known.
 fn seek(ops: &[u8], index: usize) -> (usize, usize, usize) {
     let (mut previous, mut at, mut first) = (0, 0, 0);
     while let [op, next, ..] = ops[at..] {
+        // One more must follow: the last opcode is never passed.
+        if at + 8 < ops.len()
+            && let Some(eight) = ops[at..].first_chunk()
+            && let Some(covered) = covered_by_eight(*eight)
+            && index >= first + covered
+        {
+            (previous, at, first) = (at + 7, at + 8, first + covered);
+            continue;
+        }
         if op & 0xc0 == 0x40 {
             let end = first + (usize::from(op & 0x3f) << 8 | usize::from(next)) + 1;
             if index < end || at + 2 >= ops.len() {
@@ -283,6 +292,22 @@ fn seek(ops: &[u8], index: usize) -> (usize, usize, usize) {
         (previous, at, first) = (at, at + 1, end);
     }
     (previous, at, first)
+}
+
+/// Registers that eight opcodes cover; None when one of them is the kind of two bytes. All eight are decoded at once, each in
+/// its byte of a word.
+fn covered_by_eight(ops: [u8; 8]) -> Option<usize> {
+    const EACH: u64 = u64::from_le_bytes([1; 8]);
+    let word = u64::from_le_bytes(ops);
+    // Bit 7 clear and bit 6 set.
+    if !word & (word << 1) & (EACH << 7) != 0 {
+        return None;
+    }
+    let value_ops = (word >> 7 & EACH) * 0xff;
+    let less_one = word & (value_ops & (EACH * 3) | !value_ops & (EACH * 0x3f));
+    let pairs = (less_one & 0x00ff_00ff_00ff_00ff) + (less_one >> 8 & 0x00ff_00ff_00ff_00ff);
+    let sum = pairs.wrapping_mul(0x0001_0001_0001_0001) >> 48;
+    Some(sum as usize + 8)
 }
 
 fn sparse_raise(

@@ -386,3 +386,21 @@ fn murmur_places_are_spread() {
     }
     assert!(hits.iter().all(|&n| (150..350).contains(&n)), "{hits:?}");
 }
+
+#[test]
+fn eight_opcodes_at_once_cover_what_they_cover_singly() {
+    let mut rng = Rng::new(88);
+    for _ in 0..20_000 {
+        let ops: [u8; 8] = std::array::from_fn(|_| match rng.below(40) {
+            0 => 0x40 | rng.below(64) as u8,
+            1..20 => rng.below(64) as u8,
+            _ => 0x80 | rng.below(128) as u8,
+        });
+        let singly = ops.iter().try_fold(0, |sum, op| match op >> 6 {
+            0 => Some(sum + usize::from(op & 0x3f) + 1),
+            1 => None,
+            _ => Some(sum + usize::from(op & 3) + 1),
+        });
+        assert_eq!(covered_by_eight(ops), singly, "{ops:x?}");
+    }
+}

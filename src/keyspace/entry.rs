@@ -485,6 +485,16 @@ impl Entry {
         unsafe { &mut *unique }
     }
 
+    /// Takes the vector out of a string that has a block of its own and that no reply holds; the string is empty then.
+    pub fn take_string_room(&mut self) -> Option<Vec<u8>> {
+        if !matches!(self.str(), Some(StrRef::Shared(_))) {
+            return None;
+        }
+        // SAFETY: the word is what `Arc::into_raw` gave; the count stays with the entry.
+        let mut arc = ManuallyDrop::new(unsafe { Arc::from_raw(self.word() as *const Vec<u8>) });
+        Arc::get_mut(&mut arc).map(std::mem::take)
+    }
+
     /// Replaces the value by a string and sets the expire.
     #[inline]
     pub fn set_string(&mut self, value: &NewStr<'_>, expire: Option<i64>) {

@@ -178,6 +178,7 @@ impl Server {
             }
         }
         // Connections may wait at a socket that was not watched for a moment.
+        self.queues.accept_later.clear();
         self.queues.accept = (0..listeners.len() as u32).collect();
         self.listeners = listeners;
         result

@@ -101,6 +101,7 @@ impl Server {
                 return;
             }
             input::on_readable(self, h, scratch);
+            self.close_between();
         }
         if self.repl.link.again {
             self.serve_link();
@@ -116,10 +117,7 @@ impl Server {
             match r.token {
                 Token::Client { slot, generation } => {
                     self.serve_client(ClientRef { slot, generation }, &r, scratch);
-                    // The next one must not meet who was to go: CLIENT LIST would show it.
-                    if !self.queues.close.is_empty() {
-                        self.close_marked();
-                    }
+                    self.close_between();
                 }
                 Token::Listener(i) if i >= metrics_http::FIRST => self.accept_visitors(i),
                 Token::Listener(i) => self.accept_some(i),
@@ -134,6 +132,14 @@ impl Server {
                 Token::Other(n) if n >= metrics_http::FIRST => self.serve_visitor(n, &r),
                 Token::Wake | Token::Other(_) => {}
             }
+        }
+    }
+
+    /// Between two clients: the next one must not meet who was to go, CLIENT LIST would show it.
+    #[inline]
+    fn close_between(&mut self) {
+        if !self.queues.close.is_empty() {
+            self.close_marked();
         }
     }
 

@@ -73,8 +73,11 @@ impl Server {
             self.note_below_limit();
             return true;
         }
-        // Replies and messages that only wait for the end of the turn take memory that no key need go for.
-        self.write_pending();
+        // Replies and messages that only wait for the end of the turn take memory that no key need go for. Those behind a
+        // change that the AOF does not hold yet have to wait.
+        if self.persist.aof.log.buffered() == 0 {
+            self.write_pending();
+        }
         let too_much = self.counted_memory().saturating_sub(limit);
         let start = mono_ns();
         if self.eviction.exceeded_since_ns == 0 {

@@ -190,6 +190,8 @@ impl Server {
             // Who is told of the end must not find the door open still.
             self.listeners.clear();
         }
+        // Of those served before the script in this turn.
+        self.flush_aof(false);
         self.write_pending();
         self.close_marked();
     }

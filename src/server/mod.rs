@@ -219,6 +219,10 @@ pub struct Queues {
     pub link: bool,
     /// Listeners that may have more connections waiting.
     pub accept: Vec<u32>,
+    /// Listeners whose connections could not be taken: cron puts them on `accept`.
+    pub accept_later: Vec<u32>,
+    /// When that was last logged, Unix seconds.
+    pub accept_failed_s: i64,
     /// Parked clients with a deadline, soonest first (Unix ms).
     pub deadlines: BTreeSet<(i64, ClientRef)>,
     /// Where cron's walk over the clients goes on.

@@ -1,7 +1,7 @@
 //! The append only file on the real binary: kill -9 at any time, damaged files, a full disk, switching on and off.
 
 use super::harness::server::ours;
-use super::harness::{Conn, Reply, Server};
+use super::harness::{Conn, Reply, Server, wire};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
@@ -218,6 +218,55 @@ fn always_ends_rather_than_promise_what_no_file_holds() {
     assert!(conn.read().is_err(), "an answer to what was not written");
     assert_eq!(server.wait_exit(), Some(1));
     server.wait_log("Can't recover from AOF write error when the AOF fsync policy is 'always'");
+}
+
+/// Runs these in one turn of the loop, each for a client of its own, on a server whose AOF cannot be written: nobody may be told
+/// that a write was done.
+fn none_is_acknowledged(mut server: Server, commands: &[Vec<u8>]) {
+    symlink("/dev/full", aof_file(&server, "appendonly.aof.2.incr.aof")).expect("a link");
+    server.conn().cmd("BGREWRITEAOF");
+    server.wait_log("Background AOF rewrite finished successfully");
+    let mut clients: Vec<Conn> = commands.iter().map(|_| server.conn()).collect();
+    // Connected, and their input arrives while the server is busy.
+    clients.iter_mut().for_each(|c| drop(c.cmd("PING")));
+    let mut busy = server.conn();
+    busy.write(b"DEBUG SLEEP 0.3\r\n").expect("sent");
+    sleep(Duration::from_millis(50));
+    for (client, command) in clients.iter_mut().zip(commands) {
+        client.write(command).expect("sent");
+    }
+    for (client, command) in clients.iter_mut().zip(commands) {
+        let answer = client.read();
+        let text = String::from_utf8_lossy(&command[..command.len().min(40)]);
+        assert!(answer.is_err(), "{answer:?} to {text}");
+    }
+    assert_eq!(server.wait_exit(), Some(1));
+}
+
+#[test]
+fn making_room_acknowledges_nothing_early() {
+    let server = Server::start(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let mut conn = server.conn();
+    conn.cmd("CONFIG SET maxmemory-policy allkeys-random maxmemory 20mb");
+    // The third one meets a full memory.
+    let commands = [
+        wire::encode(&["SET", "a", "1"]),
+        wire::encode(&["SETRANGE", "b", "30000000", "x"]),
+        wire::encode(&["SET", "c", "1"]),
+    ];
+    none_is_acknowledged(server, &commands);
+}
+
+#[test]
+fn a_busy_script_lets_nothing_be_acknowledged_early() {
+    let server = Server::start(&["--appendonly", "yes", "--appendfsync", "always"]);
+    server.conn().cmd("CONFIG SET busy-reply-threshold 1");
+    let script = "local n = 0 while n < 3e7 do n = n + 1 end return n";
+    let commands = [
+        wire::encode(&["SET", "a", "1"]),
+        wire::encode(&["EVAL", script, "0"]),
+    ];
+    none_is_acknowledged(server, &commands);
 }
 
 #[test]

@@ -79,7 +79,8 @@ fn bitop(ctx: &mut Ctx<'_>) -> Outcome {
             Some(_) => return Err(Error::WrongType),
         });
     }
-    let result = combined(op, &db, sources, &live);
+    let room = room_of_result(&mut db, to, sources);
+    let result = combined(op, &db, sources, &live, room);
     let len = result.len();
     if len == 0 {
         if db.delete(to, db.config.lazyfree_lazy_server_del) {
@@ -97,8 +98,25 @@ fn bitop(ctx: &mut Ctx<'_>) -> Outcome {
     Ok(Flow::Done)
 }
 
+/// The memory of the string that the result will replace, if it is not among the sources and no reply holds it. From here on
+/// nothing can fail before the result is stored.
+fn room_of_result(db: &mut DbView<'_>, to: Key<'_>, sources: Args<'_>) -> Vec<u8> {
+    if sources.iter().any(|key| key == to.bytes) {
+        return Vec::new();
+    }
+    let entry = db.write_str(to);
+    let room = entry.ok().flatten().and_then(|mut e| e.take_string_room());
+    room.unwrap_or_default()
+}
+
 /// Combines the strings where they lie; a key that is not there (`live`) is an empty one.
-fn combined(op: BitOp, db: &DbView<'_>, sources: Args<'_>, live: &[bool]) -> Vec<u8> {
+fn combined(
+    op: BitOp,
+    db: &DbView<'_>,
+    sources: Args<'_>,
+    live: &[bool],
+    room: Vec<u8>,
+) -> Vec<u8> {
     let entries: Vec<_> = sources
         .iter()
         .zip(live)
@@ -116,5 +134,5 @@ fn combined(op: BitOp, db: &DbView<'_>, sources: Args<'_>, live: &[bool]) -> Vec
             None => b"",
         })
         .collect();
-    bits::combine(op, &inputs)
+    bits::combine(op, &inputs, room)
 }

@@ -424,7 +424,10 @@ mod tests {
             assert!(engine.handle().compile(text.as_bytes(), "@test").is_ok());
         }
         let grown = engine.memory() - before;
-        assert!(grown < 200_000, "{grown} bytes for a hundred tiny functions");
+        assert!(
+            grown < 200_000,
+            "{grown} bytes for a hundred tiny functions"
+        );
         let bytecode = engine.handle().compile(b"\x1bLua", "@test");
         assert!(bytecode.is_err());
     }

@@ -263,6 +263,8 @@ config! {
     activerehashing: bool = true,
     /// Active defragmentation.
     activedefrag: bool = false,
+    /// The same for what mass deletions leave behind (ours).
+    compact_after_deletes: bool = true,
     /// Bytes of fragmentation below which none is done.
     active_defrag_ignore_bytes: u64 = 100 * MB,
     /// Percent of fragmentation that starts it.

@@ -14,6 +14,7 @@
 
 use super::rng::Rng;
 use super::thin::{PREFIX, ThinBuf};
+use crate::sys::relocate::Mover;
 
 const HEADER: usize = 8;
 
@@ -125,6 +126,11 @@ impl Intset {
     /// The owning buffer, for storing the word elsewhere.
     pub fn into_thin(self) -> ThinBuf {
         self.buf
+    }
+
+    /// Lets `mover` move the blob.
+    pub fn relocate(&mut self, mover: &mut dyn Mover) {
+        self.buf.relocate(mover);
     }
 
     /// The counterpart of [`Intset::into_thin`]; `buf` came from there.

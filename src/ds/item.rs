@@ -11,6 +11,7 @@
 //! All three are thin owning pointers ([`Item`]) that the table stores.
 
 use super::table::{Item, Ref};
+use crate::sys::relocate::Mover;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::ptr::NonNull;
 
@@ -135,6 +136,20 @@ macro_rules! thin_item {
                 self.size()
             }
 
+            /// Another block with the same bytes, if there is a better place: until [`Self::settle`] both exist.
+            fn copied(&self, mover: &mut dyn Mover) -> Option<NonNull<u8>> {
+                // SAFETY: allocated with exactly this size; the caller frees the one or the other.
+                unsafe { mover.copy(self.0, layout(self.size())) }
+            }
+
+            /// Frees the old block and owns the copy.
+            fn settle(&mut self, copy: NonNull<u8>, mover: &mut dyn Mover) {
+                let size = self.size();
+                let old = std::mem::replace(&mut self.0, copy);
+                // SAFETY: `copied` made the copy of this block, which nobody points to any more.
+                unsafe { mover.free(old, layout(size)) }
+            }
+
             /// Bytes of the allocator's class that holds it.
             pub fn class_size(&self) -> usize {
                 crate::sys::alloc::class_bytes(self.size())
@@ -192,7 +207,23 @@ struct FieldParts {
     value_len: usize,
 }
 
+impl SetMember {
+    /// Lets `mover` move the block.
+    pub fn relocate(&mut self, mover: &mut dyn Mover) {
+        if let Some(copy) = self.copied(mover) {
+            self.settle(copy, mover);
+        }
+    }
+}
+
 impl HashField {
+    /// Lets `mover` move the block.
+    pub fn relocate(&mut self, mover: &mut dyn Mover) {
+        if let Some(copy) = self.copied(mover) {
+            self.settle(copy, mover);
+        }
+    }
+
     /// A copy of `field` and `value`; `expire_ms` is absolute Unix time.
     pub fn new(field: &[u8], value: &[u8], expire_ms: Option<i64>) -> Self {
         let value_word = Self::value_word(value.len(), expire_ms.is_some());
@@ -319,12 +350,21 @@ impl<'a> Ref<'a, HashField> {
     }
 }
 
-/// A member of a sorted set with its score. It never moves, so the ordered index may keep [`ScoredPtr`]s to it.
+/// A member of a sorted set with its score. It moves by [`ScoredMember::relocate`] only, which tells the ordered index: that one keeps
+/// [`ScoredPtr`]s to it.
 #[repr(transparent)]
 pub struct ScoredMember(NonNull<u8>);
 thin_item!(ScoredMember);
 
 impl ScoredMember {
+    /// Lets `mover` move the block; `moved` is told the old and the new address while both blocks are there, if so.
+    pub fn relocate(&mut self, mover: &mut dyn Mover, moved: &mut dyn FnMut(ScoredPtr, ScoredPtr)) {
+        if let Some(copy) = self.copied(mover) {
+            moved(ScoredPtr(self.0), ScoredPtr(copy));
+            self.settle(copy, mover);
+        }
+    }
+
     /// A copy of `member` with this score.
     pub fn new(score: f64, member: &[u8]) -> Self {
         let len = member.len() as u64;

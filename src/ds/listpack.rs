@@ -29,6 +29,7 @@
 
 use super::numtext;
 use super::thin::{PREFIX, ThinBuf};
+use crate::sys::relocate::Mover;
 use std::ops::Range;
 
 const HEADER: usize = 6;
@@ -378,6 +379,11 @@ impl Listpack {
     /// The owning buffer, for storing the word elsewhere.
     pub fn into_thin(self) -> ThinBuf {
         self.buf
+    }
+
+    /// Lets `mover` move the blob.
+    pub fn relocate(&mut self, mover: &mut dyn Mover) {
+        self.buf.relocate(mover);
     }
 
     /// The counterpart of [`Listpack::into_thin`]; `buf` came from there.

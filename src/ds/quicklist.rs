@@ -22,6 +22,7 @@ pub use node::{Fill, Node, NodeBytes, set_plain_threshold};
 use super::listpack::{BadListpack, Entry, Listpack, Pos};
 use super::numtext;
 use crate::sys::alloc::class_bytes;
+use crate::sys::relocate::{self, Mover};
 use node::Data;
 use std::collections::VecDeque;
 
@@ -153,6 +154,24 @@ impl Quicklist {
             .map(|node| class_bytes(node.stored_bytes()));
         let blobs = blobs.sum::<usize>() as u128 * self.nodes.len() as u128 / n as u128;
         class_bytes(self.nodes.capacity() * size_of::<Node>()) + blobs as usize
+    }
+
+    /// Lets `mover` move the nodes from number `from` on, about `count` of them, and at 0 the list of nodes; the number to go on
+    /// with, 0 at the end.
+    pub fn relocate(&mut self, mover: &mut dyn Mover, from: u64, count: usize) -> u64 {
+        if from == 0 {
+            relocate::deque(mover, &mut self.nodes);
+        }
+        let from = (from as usize).min(self.nodes.len());
+        let end = self.nodes.len().min(from.saturating_add(count.max(1)));
+        for node in self.nodes.range_mut(from..end) {
+            node.relocate(mover);
+        }
+        if end < self.nodes.len() {
+            end as u64
+        } else {
+            0
+        }
     }
 
     // ---- reading ----

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::ds::rng::Rng;
+use crate::sys::relocate::MoveAll;
 
 fn collect(list: &Quicklist, from: End) -> Vec<Vec<u8>> {
     let mut out = Vec::new();
@@ -110,10 +111,14 @@ fn random_operations_follow_the_model() {
         let mut rng = Rng::new(seed);
         let (mut list, mut model) = (Quicklist::new(Fill::new(fill), depth), Vec::new());
         let big = if fill == -1 { 4096 } else { 8192 };
-        let mut longest = 0;
+        let (mut longest, mut mover, mut place) = (0, MoveAll::default(), 0);
         for step in 0..4000 {
             operate(&mut rng, &mut list, &mut model, big, step);
             longest = longest.max(list.nodes().len());
+            if step % 5 == 0 {
+                // Goes on where it was, whatever happened to the list meanwhile.
+                place = list.relocate(&mut mover, place, 3);
+            }
             if step % 64 == 0 {
                 check(&list, &model);
                 let from = rng.below(model.len() + 1);
@@ -198,6 +203,26 @@ fn loaded_nodes_and_conversion() {
             .push_packed_node(wrong)
             .is_err()
     );
+}
+
+#[test]
+fn every_node_is_moved_once() {
+    let mut list = Quicklist::new(Fill::new(4), 1);
+    let model: Vec<_> = (0..100)
+        .map(|i| format!("element:{i:060}").into_bytes())
+        .collect();
+    model.iter().for_each(|e| list.push(End::Tail, e));
+    let (mut mover, mut place, mut steps) = (MoveAll::default(), 0, 0);
+    loop {
+        place = list.relocate(&mut mover, place, 10);
+        steps += 1;
+        if place == 0 {
+            break;
+        }
+    }
+    // 25 nodes, and the list of them.
+    assert_eq!((steps, mover.moved), (3, 26));
+    check(&list, &model);
 }
 
 #[test]

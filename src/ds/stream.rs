@@ -8,6 +8,7 @@
 //!
 //! Invariants ([`IdMap::check_invariants`]): no run is empty or longer than `RUN_MAX`; ids strictly ascend within and across
 //! runs; `len` is the sum of the runs' lengths.
+use crate::sys::relocate::{self, Mover};
 use std::collections::VecDeque;
 use std::fmt;
 
@@ -292,6 +293,20 @@ impl<V: Copy> IdMap<V> {
             .get(run)
             .map_or(0, |r| r.partition_point(|p| p.0 < id));
         Iter { map: self, run, at }
+    }
+
+    /// Lets `mover` move the runs from number `from` on, at most `count`, and at 0 the list of runs; the number to go on with, 0 at
+    /// the end.
+    pub fn relocate(&mut self, mover: &mut dyn Mover, from: usize, count: usize) -> usize {
+        if from == 0 {
+            relocate::deque(mover, &mut self.runs);
+        }
+        let from = from.min(self.runs.len());
+        let end = self.runs.len().min(from.saturating_add(count.max(1)));
+        for run in self.runs.range_mut(from..end) {
+            relocate::vec(mover, run);
+        }
+        if end < self.runs.len() { end } else { 0 }
     }
 
     /// Heap bytes owned, as allocated.

@@ -14,6 +14,7 @@
 //! Invariant: `ptr` comes from the global allocator with `layout(len)`, where `len` is what the first four bytes say. Safe code
 //! sees the prefix only for reading (`as_slice`); `body_mut` starts behind it, so nothing outside this file can break it.
 
+use crate::sys::relocate::{self, Mover};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::ops::Range;
 use std::ptr::NonNull;
@@ -144,6 +145,15 @@ impl ThinBuf {
                 self.ptr.as_ptr().add(old).write_bytes(0, len - old);
             }
             write_prefix(self.ptr, prefix);
+        }
+    }
+
+    /// Lets `mover` move the blob.
+    pub fn relocate(&mut self, mover: &mut dyn Mover) {
+        let layout = layout(self.len());
+        // SAFETY: the invariant: allocated with this layout, and `self` is the only owner.
+        if let Some(new) = unsafe { relocate::relocate(mover, self.ptr, layout) } {
+            self.ptr = new;
         }
     }
 

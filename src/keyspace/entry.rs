@@ -23,6 +23,7 @@
 
 use crate::ds::table::{Item, Ref, RefMut};
 use crate::sys::alloc::class_bytes;
+use crate::sys::relocate::{self, Mover};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
@@ -634,6 +635,29 @@ impl Entry {
         let (enc, word) = (self.encoding(), self.word());
         // SAFETY: type and encoding say what the owned word is; it is dropped once (see callers).
         unsafe { super::value::drop_word(self.ty(), enc, word) }
+    }
+
+    /// Lets `mover` move the entry's own block.
+    pub fn relocate(&mut self, mover: &mut dyn Mover) {
+        let layout = Self::layout(self.block_bytes());
+        // SAFETY: the block was allocated with this size and alignment, and only this handle points to it.
+        if let Some(new) = unsafe { relocate::relocate(mover, self.0, layout) } {
+            self.0 = new;
+        }
+    }
+
+    /// Lets `mover` move the blocks of the value, about `count` elements from `from` on (0 starts); where to go on, 0 at the end.
+    pub fn relocate_value(&mut self, mover: &mut dyn Mover, from: u64, count: usize) -> u64 {
+        let enc = self.encoding();
+        if !self.header().has(WORD) || enc == Encoding::Int {
+            return 0;
+        }
+        let mut word = self.word();
+        // SAFETY: type and encoding say what the owned word is; what it has become is put back.
+        let next =
+            unsafe { super::value::relocate_word(self.ty(), enc, &mut word, mover, from, count) };
+        self.put_word(word);
+        next
     }
 
     /// The inline listpack of a collection without a word.

@@ -4,6 +4,7 @@
 //! `read`, changing through `write`, and every change ends in one call of `modified`, which does what a change entails: dirty
 //! count, WATCH, client-side caching, keyspace event, wake-up of blocked clients.
 pub mod db;
+pub mod defrag;
 pub mod effects;
 #[allow(unsafe_code)]
 pub mod entry;

@@ -4,6 +4,7 @@ use super::entry::Entry;
 use crate::ds::intset::Intset;
 use crate::ds::listpack::Listpack;
 use crate::ds::thin::ThinBuf;
+use crate::sys::relocate::{self, Mover};
 use crate::types::hash::Hash;
 use crate::types::list::List;
 use crate::types::set::Set;
@@ -324,6 +325,56 @@ pub(super) unsafe fn clone_word(ty: Type, enc: Encoding, word: u64) -> u64 {
             Type::Set => copy::<Set>(enc, word),
             Type::Stream => copy::<Box<Stream>>(enc, word),
             Type::ZSet => copy::<ZSet>(enc, word),
+        }
+    }
+}
+
+/// Lets `mover` move the blocks of a value, about `count` elements from `from` on (0 starts); where to go on, 0 at the end.
+///
+/// # Safety
+/// The parts must be a live value's, whose owner puts `word` back when this returns.
+pub(super) unsafe fn relocate_word(
+    ty: Type,
+    enc: Encoding,
+    word: &mut u64,
+    mover: &mut dyn Mover,
+    from: u64,
+    count: usize,
+) -> u64 {
+    /// # Safety
+    /// As for `relocate_word`, of type `T`.
+    unsafe fn within<T: Value>(
+        enc: Encoding,
+        word: &mut u64,
+        f: impl FnOnce(&mut T) -> u64,
+    ) -> u64 {
+        // SAFETY: by the caller's contract; the value is taken apart again, so it has one owner all the time.
+        let mut v = ManuallyDrop::new(unsafe { T::from_word(enc, *word) });
+        let next = f(&mut v);
+        let (now, moved) = ManuallyDrop::into_inner(v).into_word();
+        debug_assert_eq!(now, enc);
+        *word = moved;
+        next
+    }
+    // SAFETY: by the caller's contract; a string with a pointer word is an Arc<Vec<u8>>.
+    unsafe {
+        match ty {
+            Type::String => {
+                let mut bytes = ManuallyDrop::new(Arc::from_raw(*word as *const Vec<u8>));
+                relocate::shared_bytes(mover, &mut bytes);
+                *word = Arc::into_raw(ManuallyDrop::into_inner(bytes)) as u64;
+                0
+            }
+            Type::List => within::<List>(enc, word, |v| v.relocate(mover, from, count)),
+            Type::Hash => within::<Hash>(enc, word, |v| v.relocate(mover, from, count)),
+            Type::Set => within::<Set>(enc, word, |v| v.relocate(mover, from, count)),
+            Type::ZSet => within::<ZSet>(enc, word, |v| v.relocate(mover, from, count)),
+            Type::Stream => within::<Box<Stream>>(enc, word, |v| {
+                if from == 0 {
+                    relocate::boxed(mover, v);
+                }
+                v.relocate(mover, from, count)
+            }),
         }
     }
 }

@@ -33,15 +33,24 @@ impl Server {
                         e.kind(),
                         io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted
                     ) => {}
-                Err(e) => {
-                    log::warn!("Error accepting a client connection: {e}");
-                    // Out of descriptors: the event will not come again, so look again next turn.
-                    break;
-                }
+                Err(e) => return self.cannot_accept(index, &e),
             }
         }
         if !self.queues.accept.contains(&index) {
             self.queues.accept.push(index);
+        }
+    }
+
+    /// Out of descriptors, or of memory for them: the event will not come again, so cron looks again. Not the next turn, which
+    /// would come at once and fail as well, until somebody leaves; and one line a second is enough in the log.
+    fn cannot_accept(&mut self, index: u32, e: &io::Error) {
+        let now_s = self.clock.now_s();
+        if now_s != self.queues.accept_failed_s {
+            self.queues.accept_failed_s = now_s;
+            log::warn!("Error accepting a client connection: {e}");
+        }
+        if !self.queues.accept_later.contains(&index) {
+            self.queues.accept_later.push(index);
         }
     }
 

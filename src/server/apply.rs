@@ -104,10 +104,15 @@ impl Server {
                 crash::install(self.config.crash_log_enabled);
                 Ok(())
             }
-            Apply::ActiveDefrag if self.config.activedefrag => Err(Reason::Text(
-                "Active defragmentation cannot be enabled: it requires a Redis server compiled with a modified Jemalloc like the one shipped by default with the Redis source distribution",
-            )),
-            Apply::ActiveDefrag => Ok(()),
+            Apply::ActiveDefrag if self.config.activedefrag && !self.defrag.prepare() => {
+                Err(Reason::Text(
+                    "Active defragmentation cannot be enabled: it requires a Redis server compiled with a modified Jemalloc like the one shipped by default with the Redis source distribution",
+                ))
+            }
+            Apply::ActiveDefrag => {
+                self.defrag_switched();
+                Ok(())
+            }
             Apply::Trim => {
                 self.slowlog.trim(self.config.slowlog_max_len as usize);
                 self.acl.log.trim(self.config.acllog_max_len as usize);
@@ -173,6 +178,7 @@ impl Server {
             }
         }
         // Connections may wait at a socket that was not watched for a moment.
+        self.queues.accept_later.clear();
         self.queues.accept = (0..listeners.len() as u32).collect();
         self.listeners = listeners;
         result
@@ -243,5 +249,6 @@ impl Server {
         self.acl.log.denied = Default::default();
         self.command_stats.fill_with(Default::default);
         self.stages.reset();
+        self.defrag.reset();
     }
 }

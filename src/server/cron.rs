@@ -30,6 +30,7 @@ impl Server {
         }
         self.sample_ttls();
         self.clients_cron();
+        self.queues.accept.append(&mut self.queues.accept_later);
         self.links.close_idle(self.clock.now_s());
         shutdown::on_signal(self);
         shutdown::go_on(self);

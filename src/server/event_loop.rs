@@ -5,6 +5,7 @@ use super::{Server, ServerState, master, metrics_http, replica, saving};
 use crate::client::{Client, ClientRef};
 use crate::exec::{blocking, pause};
 use crate::net::{Readiness, Token};
+use crate::sys::clock::mono_ns;
 use std::time::Duration;
 
 impl Server {
@@ -77,7 +78,11 @@ impl Server {
             .min(next_cron_ms)
             .min(self.failover_deadline_ms())
             .min(self.next_expiry_ms().unwrap_or(i64::MAX));
-        Duration::from_millis((first - self.clock.now_ms).max(0) as u64)
+        let wait = Duration::from_millis((first - self.clock.now_ms).max(0) as u64);
+        match self.next_defrag_ns() {
+            None => wait,
+            Some(at) => wait.min(Duration::from_nanos(at.saturating_sub(mono_ns()))),
+        }
     }
 
     /// Serves what is ready, what an outer turn has not come to included.
@@ -192,6 +197,7 @@ impl Server {
             self.expire_slice();
             self.evict_more();
         }
+        self.defrag_slice();
         blocking::expire_deadlines(self);
         self.finish_flushes();
         // While data are loaded nobody may take any of them.

@@ -320,18 +320,12 @@ pub fn warn_about_backlog(backlog: i32) {
 }
 
 /// Says what the configuration asks for and is not there, where ignoring it in silence would mislead.
-pub fn note_unsupported(config: &mut Config) {
+pub fn note_unsupported(config: &Config) {
     if config.io_threads > 1 {
         log::info!(
             "io-threads {} is accepted and not needed: one thread serves all connections here.",
             config.io_threads
         );
-    }
-    if config.activedefrag {
-        log::warn!(
-            "activedefrag yes has no effect: there is no active defragmentation here. Unused pages go back to the system after a second."
-        );
-        config.activedefrag = false;
     }
 }
 

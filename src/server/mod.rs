@@ -11,6 +11,7 @@ pub mod client_eviction;
 pub mod clock;
 pub mod crash_report;
 pub mod cron;
+pub mod defrag;
 pub mod deliver;
 pub mod event_loop;
 pub mod eviction;
@@ -158,6 +159,8 @@ pub struct Server {
     pub debug: DebugSwitches,
     /// Active expiry.
     pub expiry: expiry::Expiry,
+    /// Active defragmentation.
+    pub defrag: defrag::Defrag,
     /// Eviction.
     pub eviction: eviction::Eviction,
     /// The metrics endpoint.
@@ -216,6 +219,10 @@ pub struct Queues {
     pub link: bool,
     /// Listeners that may have more connections waiting.
     pub accept: Vec<u32>,
+    /// Listeners whose connections could not be taken: cron puts them on `accept`.
+    pub accept_later: Vec<u32>,
+    /// When that was last logged, Unix seconds.
+    pub accept_failed_s: i64,
     /// Parked clients with a deadline, soonest first (Unix ms).
     pub deadlines: BTreeSet<(i64, ClientRef)>,
     /// Where cron's walk over the clients goes on.

@@ -151,10 +151,16 @@ fn start(
     }
     logging::this_is_the_server();
     crate::sys::alloc::set_decay();
-    host::note_unsupported(&mut config);
+    host::note_unsupported(&config);
     let cpus = host::bind_background_threads(&config);
     let mut server = Box::new(Server::new(config, registry, config_file)?);
     server.reports = reports;
+    if server.config.activedefrag && !server.defrag.prepare() {
+        log::warn!(
+            "activedefrag yes has no effect: the allocator does not tell how full its slabs are."
+        );
+        server.config.activedefrag = false;
+    }
     host::bind_main_thread(&server.config, cpus);
     crash::attach(&*server);
     log::info!("monotonic clock: POSIX clock_gettime");
@@ -293,6 +299,7 @@ impl Server {
             started_s: clock.now_s(),
             shutdown: shutdown::Shutdown::default(),
             expiry: expiry::Expiry::default(),
+            defrag: super::defrag::Defrag::default(),
             eviction: eviction::Eviction::default(),
             scripts: crate::script::Scripts::new(config.lua_enable_deprecated_api),
             wakeups: Default::default(),

@@ -92,6 +92,12 @@ impl Counters {
         }
     }
 
+    /// Bytes this thread ever allocated.
+    pub fn allocated(&self) -> u64 {
+        // SAFETY: as in `own`.
+        unsafe { self.allocated.read_volatile() }
+    }
+
     #[inline(always)]
     fn own(&self) -> i64 {
         // SAFETY: jemalloc's thread counters stay valid for the life of the thread that asked, and Counters is not Send.
@@ -269,9 +275,34 @@ pub fn report() -> Vec<u8> {
     text
 }
 
+/// Makes jemalloc take its statistics anew; until then they are those of the last time.
+pub fn refresh_stats() {
+    write_ctl(c"epoch", 1u64);
+}
+
+/// While it lives, this thread allocates and frees past its cache. Making one gives back what the cache holds, so it costs some
+/// microseconds, and the cache fills again afterwards.
+pub struct Uncached(bool);
+
+impl Uncached {
+    /// Switches the cache off.
+    #[allow(clippy::new_without_default)] // it does something
+    pub fn new() -> Self {
+        Uncached(write_ctl(c"thread.tcache.enabled", false))
+    }
+}
+
+impl Drop for Uncached {
+    fn drop(&mut self) {
+        if self.0 {
+            write_ctl(c"thread.tcache.enabled", true);
+        }
+    }
+}
+
 /// Refreshes and reads jemalloc's statistics.
 pub fn stats() -> AllocStats {
-    write_ctl(c"epoch", 1u64);
+    refresh_stats();
     AllocStats {
         allocated: read_ctl(c"stats.allocated"),
         active: read_ctl(c"stats.active"),

@@ -16,6 +16,8 @@ pub mod io;
 #[allow(unsafe_code)]
 pub mod process;
 #[allow(unsafe_code)]
+pub mod relocate;
+#[allow(unsafe_code)]
 pub mod signal;
 #[allow(unsafe_code)]
 pub mod syslog;

@@ -12,6 +12,7 @@ use crate::ds::listpack::{self, Entry, Listpack};
 use crate::ds::numtext;
 use crate::ds::quicklist::{self, End, Fill, Quicklist};
 use crate::sys::alloc::class_bytes;
+use crate::sys::relocate::{self, Mover};
 
 /// The directives that shape lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +70,22 @@ impl List {
             List::Listpack(pack) => class_bytes(pack.total_bytes()),
             List::Quicklist(list) => {
                 class_bytes(size_of::<Quicklist>()) + list.memory_bytes(samples)
+            }
+        }
+    }
+
+    /// Lets `mover` move its blocks, about `count` nodes from `from` on (0 starts); where to go on, 0 at the end.
+    pub fn relocate(&mut self, mover: &mut dyn Mover, from: u64, count: usize) -> u64 {
+        match self {
+            List::Listpack(pack) => {
+                pack.relocate(mover);
+                0
+            }
+            List::Quicklist(list) => {
+                if from == 0 {
+                    relocate::boxed(mover, list);
+                }
+                list.relocate(mover, from, count)
             }
         }
     }

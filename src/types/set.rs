@@ -12,6 +12,7 @@ use crate::ds::numtext::parse_i64;
 use crate::ds::rng::Rng;
 use crate::ds::table::Table;
 use crate::sys::alloc::class_bytes;
+use crate::sys::relocate::{self, Mover};
 
 /// The directives that shape sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -245,6 +246,21 @@ impl Set {
                 0
             }
         }
+    }
+
+    /// Lets `mover` move its blocks, about `count` elements from `from` on (0 starts); where to go on, 0 at the end.
+    pub fn relocate(&mut self, mover: &mut dyn Mover, from: u64, count: usize) -> u64 {
+        match self {
+            Set::Intset(ints) => ints.relocate(mover),
+            Set::Listpack(pack) => pack.relocate(mover),
+            Set::Table(table) => {
+                if from == 0 {
+                    relocate::boxed(mover, table);
+                }
+                return table.relocate(from, count, mover, &mut |m, mover| m.relocate(mover));
+            }
+        }
+        0
     }
 
     /// Bytes of the blocks it owns (MEMORY USAGE); members from the mean of `samples` of them.

@@ -179,3 +179,37 @@ fn noloop_does_not_hide_what_expired() {
     ]);
     assert_eq!(c.read().expect("a push"), stale);
 }
+
+#[test]
+fn without_descriptors_connections_wait_and_the_log_does_not_fill() {
+    let server = Server::start(&[]);
+    let mut served = server.conn();
+    let path = |n: u32| format!("/proc/{}/fd/{n}", server.pid());
+    let first_free = (0..)
+        .find(|n| std::fs::symlink_metadata(path(*n)).is_err())
+        .expect("one");
+    let (pid, limit) = (
+        server.pid().to_string(),
+        format!("--nofile={}:4096", first_free + 3),
+    );
+    let done = std::process::Command::new("prlimit")
+        .args(["--pid", &pid, &limit])
+        .status();
+    assert!(done.expect("prlimit runs").success());
+    // Some more fit; the last one waits.
+    let mut others: Vec<Conn> = (0..20).map(|_| server.conn()).collect();
+    server.wait_log("Error accepting a client connection");
+    let mut last = others.pop().expect("twenty");
+    last.write(b"PING\r\n").expect("sent");
+    // Served as ever meanwhile, for some ticks of cron.
+    for _ in 0..10 {
+        served.cmd("BLPOP nothing 0.05");
+    }
+    let lines = server
+        .log()
+        .matches("Error accepting a client connection")
+        .count();
+    assert!(lines < 5, "{lines} lines");
+    drop(others);
+    assert_eq!(last.read().expect("taken"), Reply::simple("PONG"));
+}

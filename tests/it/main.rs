@@ -6,6 +6,7 @@ mod blocking;
 mod crash;
 mod cross_load;
 mod debugger;
+mod defrag;
 mod flushing;
 mod harness;
 mod hostile;

@@ -43,7 +43,7 @@ pub(super) fn memory(l: &mut Lines, a: &Around<'_>) {
     l.put("mem_aof_buffer", m.aof_buffer);
     l.put("mem_allocator", alloc::version());
     l.put("mem_overhead_db_hashtable_rehashing", 0);
-    l.put("active_defrag_running", 0);
+    l.put("active_defrag_running", s.defrag.percent);
     l.put("lazyfree_pending_objects", s.ks.lazy.pending());
     l.put("lazyfreed_objects", s.ks.lazy.freed());
 }

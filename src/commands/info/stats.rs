@@ -49,11 +49,13 @@ pub(super) fn stats(l: &mut Lines, a: &Around<'_>) {
     l.put("total_forks", st.forks);
     l.put("migrate_cached_sockets", s.links.len());
     l.put("slave_expires_tracked_keys", s.expiry.own.len());
-    for field in ["hits", "misses", "key_hits", "key_misses"] {
-        l.raw(format_args!("active_defrag_{field}:0"));
-    }
-    l.put("total_active_defrag_time", 0);
-    l.put("current_active_defrag_time", 0);
+    let defrag = s.defrag.figures();
+    l.put("active_defrag_hits", defrag.hits);
+    l.put("active_defrag_misses", defrag.misses);
+    l.put("active_defrag_key_hits", defrag.key_hits);
+    l.put("active_defrag_key_misses", defrag.key_misses);
+    l.put("total_active_defrag_time", defrag.total_ms);
+    l.put("current_active_defrag_time", defrag.current_ms);
     l.put("tracking_total_keys", s.tracking.keys.len());
     l.put("tracking_total_items", s.tracking.keys.items());
     l.put("tracking_total_prefixes", s.tracking.prefixes.len());

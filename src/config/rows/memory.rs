@@ -1,7 +1,7 @@
 //! The memory limit, eviction, expiry, lazy freeing, defragmentation.
 use super::special;
 use crate::config::build::*;
-use crate::config::directive::{Apply, Row};
+use crate::config::directive::{Apply, Row, RowFlags};
 use crate::config::values::EvictionPolicy;
 
 const INT_MAX: i64 = i32::MAX as i64;
@@ -29,6 +29,8 @@ pub(super) const ROWS: &[Row] = &[
     flag("lazyfree-lazy-user-flush", at!(lazyfree_lazy_user_flush)),
     flag("activerehashing", at!(activerehashing)),
     flag("activedefrag", at!(activedefrag)).apply(Apply::ActiveDefrag),
+    // Ours, so not among what `CONFIG GET *` shows (see redis-compat-version).
+    flag("compact-after-deletes", at!(compact_after_deletes)).flags(RowFlags::HIDDEN),
     usize_bytes(
         "active-defrag-ignore-bytes",
         num!(active_defrag_ignore_bytes),

@@ -2,6 +2,7 @@
 
 use crate::ds::listpack::{Entry, Listpack};
 use crate::ds::lzf;
+use crate::sys::relocate::{self, Mover};
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -155,6 +156,16 @@ impl Node {
                 block,
                 len: *len as usize,
             },
+        }
+    }
+
+    /// Lets `mover` move what the node holds.
+    pub(super) fn relocate(&mut self, mover: &mut dyn Mover) {
+        match &mut self.data {
+            Data::Packed(pack) => pack.relocate(mover),
+            Data::Plain(bytes) | Data::Compressed { block: bytes, .. } => {
+                relocate::slice(mover, bytes);
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use crate::ds::hash::hash;
 use crate::ds::item::{ScoredMember, ScoredPtr};
 use crate::ds::rng::Rng;
 use crate::ds::table::Table;
+use crate::sys::relocate::Mover;
 
 impl Scored for ScoredPtr {
     #[inline(always)]
@@ -194,6 +195,28 @@ impl Members {
         &self.index
     }
 
+    /// Lets `mover` move members, index and tree, about `count` members from `from` on (0 starts); where to go on, 0 at the end.
+    /// First come the members by the index, then the nodes of the tree.
+    pub fn relocate(&mut self, mover: &mut dyn Mover, from: u64, count: usize) -> u64 {
+        /// Cursors of the index are below it, ranks in the tree too.
+        const IN_TREE: u64 = 1 << 62;
+        if from & IN_TREE == 0 {
+            let tree = &mut self.tree;
+            let next = self.index.relocate(from, count, mover, &mut |item, mover| {
+                item.relocate(mover, &mut |old, new| {
+                    // SAFETY: both blocks are alive until this closure has ended, and equal.
+                    let found = unsafe { tree.replace(old, new) };
+                    assert!(found, "a member of the index is not in the tree");
+                });
+            });
+            return if next == 0 { IN_TREE } else { next };
+        }
+        match self.tree.relocate(mover, (from & !IN_TREE) as usize, count) {
+            0 => 0,
+            rank => IN_TREE | rank as u64,
+        }
+    }
+
     /// While paused (a forked child shares the pages) the index does not shrink.
     pub fn set_resize_paused(&mut self, paused: bool) {
         self.index.set_resize_paused(paused);
@@ -220,5 +243,70 @@ impl Members {
             let found = self.index.find(hash(member), member).map(|m| m.as_ptr());
             assert_eq!(found, Some(e));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ds::rng::rounds;
+    use crate::sys::relocate::MoveAll;
+    use std::collections::BTreeMap;
+
+    /// Every block moves, a stretch at a time, while members come, go and change their scores.
+    #[test]
+    fn members_and_nodes_move() {
+        let (mut rng, mut mover, mut place) = (Rng::new(4), MoveAll::default(), 0);
+        let (mut members, mut model) = (Members::new(), BTreeMap::new());
+        let mut passes = 0;
+        for step in 0..rounds(60_000) {
+            let member = format!("member:{}", rng.below(4_000)).into_bytes();
+            let shrinking = step / rounds(15_000) % 2 == 1;
+            if shrinking && rng.below(10) > 0 {
+                assert_eq!(members.remove(&member), model.remove(&member));
+            } else {
+                let score = rng.below(300) as f64;
+                assert_eq!(members.set(&member, score), model.insert(member, score));
+            }
+            if step % 10 == 0 {
+                place = members.relocate(&mut mover, place, 60);
+                passes += usize::from(place == 0);
+            }
+            if step % rounds(5_000) == 0 {
+                members.check_invariants();
+            }
+        }
+        assert!(passes > 2, "{passes} passes");
+        members.check_invariants();
+        let moved = mover.moved;
+        while place != 0 {
+            place = members.relocate(&mut mover, place, 60);
+        }
+        loop {
+            place = members.relocate(&mut mover, place, 7);
+            members.check_invariants();
+            if place == 0 {
+                break;
+            }
+        }
+        assert!(
+            mover.moved - moved > model.len() as u64,
+            "members and nodes"
+        );
+        let mut want: Vec<_> = model.iter().map(|(m, s)| (*s, m.clone())).collect();
+        want.sort_by(|a, b| a.partial_cmp(b).unwrap());
+        let got = members.up(0, usize::MAX).map(|(m, s)| (s, m.to_vec()));
+        assert!(got.eq(want));
+    }
+
+    #[test]
+    fn an_empty_set_moves_its_one_leaf() {
+        let (mut members, mut mover) = (Members::new(), MoveAll::default());
+        let next = members.relocate(&mut mover, 0, 10);
+        assert_ne!(next, 0);
+        assert_eq!(members.relocate(&mut mover, next, 10), 0);
+        assert_eq!(mover.moved, 1);
+        members.insert_new(b"m", 1.0);
+        members.check_invariants();
     }
 }

@@ -5,7 +5,10 @@
 //! first member below it with a copy of its score, so that a descent through distinct scores reads no member block.
 //! Leaves deliberately hold no scores: it saves 8 bytes per member, and deletion and rank find their slot by identity.
 use core::mem::MaybeUninit;
-use core::ptr;
+use core::ptr::{self, NonNull};
+use std::alloc::Layout;
+
+use crate::sys::relocate::{Mover, relocate};
 
 use super::Scored;
 
@@ -95,6 +98,30 @@ impl<E: Scored> Leaf<E> {
     pub unsafe fn get(leaf: *const Leaf<E>, i: usize) -> E {
         // SAFETY: see above.
         unsafe { *(&raw const (*leaf).slots).cast::<E>().add(i) }
+    }
+
+    /// Writes the handle in slot `i`, which is set already.
+    pub unsafe fn set(leaf: *mut Leaf<E>, i: usize, e: E) {
+        // SAFETY: see above.
+        unsafe { Self::slot(leaf, i).write(e) }
+    }
+
+    /// Lets `mover` move the leaf and tells its neighbours; its new place, for the one that points to it.
+    pub unsafe fn relocate(leaf: *mut Leaf<E>, mover: &mut dyn Mover) -> Option<*mut Leaf<E>> {
+        // SAFETY: see above; leaves are boxes of this layout. The neighbours of a live leaf are live.
+        unsafe {
+            let at = NonNull::new_unchecked(leaf).cast();
+            let moved: *mut Leaf<E> = relocate(mover, at, Layout::new::<Leaf<E>>())?
+                .cast()
+                .as_ptr();
+            if !(*moved).next.is_null() {
+                (*(*moved).next).prev = moved;
+            }
+            if !(*moved).prev.is_null() {
+                (*(*moved).prev).next = moved;
+            }
+            Some(moved)
+        }
     }
 
     /// All handles of the leaf.
@@ -217,6 +244,27 @@ impl<E: Scored> Inner<E> {
     pub unsafe fn child(node: *const Inner<E>, i: usize) -> Node {
         // SAFETY: see above.
         unsafe { *(&raw const (*node).children).cast::<Node>().add(i) }
+    }
+
+    /// Puts `node` in the place of child `i`.
+    pub unsafe fn set_child(inner: *mut Inner<E>, i: usize, node: Node) {
+        // SAFETY: see above.
+        unsafe {
+            (&raw mut (*inner).children)
+                .cast::<Node>()
+                .add(i)
+                .write(node)
+        }
+    }
+
+    /// Lets `mover` move the node alone; its new place, for the one that points to it.
+    pub unsafe fn relocate(node: *mut Inner<E>, mover: &mut dyn Mover) -> Option<*mut Inner<E>> {
+        // SAFETY: see above; inner nodes are boxes of this layout.
+        let moved = unsafe {
+            let at = NonNull::new_unchecked(node).cast();
+            relocate(mover, at, Layout::new::<Inner<E>>())?
+        };
+        Some(moved.cast().as_ptr())
     }
 
     /// Notes that `first` is now the first member below child `i`.

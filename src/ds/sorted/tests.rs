@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 
 use super::{Scored, Tree};
 use crate::ds::rng::{Rng, rounds};
+use crate::sys::relocate::MoveAll;
 
 /// A member block as the tests own it.
 struct Block {
@@ -75,6 +76,22 @@ impl Both {
         assert!(unsafe { self.tree.remove(h) });
         assert!(!unsafe { self.tree.remove(h) });
         Self::free(h);
+    }
+
+    /// Puts the member of rank `rank` into another block.
+    fn replace(&mut self, rank: usize) {
+        let Some(old) = self.tree.by_rank(rank) else {
+            return;
+        };
+        let (score, member) = unsafe { (old.score(), old.member().to_vec()) };
+        let k = key(score, &member);
+        let new = Handle(Box::into_raw(Box::new(Block { score, member })));
+        unsafe {
+            assert!(self.tree.replace(old, new));
+            assert!(!self.tree.replace(old, new), "it is gone");
+        }
+        self.blocks.insert(k, new);
+        Self::free(old);
     }
 
     fn remove_range(&mut self, start: usize, count: usize) {
@@ -191,9 +208,13 @@ fn random_operations_agree_with_a_btreeset() {
         let mut rng = Rng::new(seed);
         let (score_kind, member_kind) = (seed as usize % 4, rng.below(3));
         let mut both = Both::new();
+        let (mut mover, mut place) = (MoveAll::default(), 0);
         for phase in 0..6 {
             let delete_weight = [10, 90, 45, 70, 20, 95][phase];
             for _ in 0..if cfg!(miri) { 60 } else { 1500 } {
+                // Blocks and nodes move meanwhile.
+                both.replace(rng.below(both.tree.len() + 1));
+                place = both.tree.relocate(&mut mover, place, 20);
                 if rng.below(100) >= delete_weight {
                     let m = if score_kind == 0 {
                         rng.next_u64().to_be_bytes().to_vec()

@@ -11,6 +11,8 @@
 use core::cmp::Ordering;
 use core::marker::PhantomData;
 
+use crate::sys::relocate::Mover;
+
 use super::Scored;
 use super::iter::{Backward, Forward};
 use super::node::{INNER_CAP, Inner, LEAF_CAP, Leaf, Node, Slot, prefetch};
@@ -646,6 +648,91 @@ impl<E: Scored> Tree<E> {
     /// All members from the lowest.
     pub fn iter(&self) -> Forward<'_, E> {
         self.position(0).forward(self.len)
+    }
+
+    /// Puts the handle `new` in the place of `old`; false when that is not there.
+    ///
+    /// # Safety
+    /// Both blocks are alive, with the same score and member; that of `old` may go afterwards, that of `new` is as one inserted.
+    pub unsafe fn replace(&mut self, old: E, new: E) -> bool {
+        // SAFETY: see above, and the contract of this function.
+        unsafe {
+            let (path, leaf) = self.descend(new.score(), new.member());
+            let Some(slot) = Leaf::all(leaf).iter().position(|&x| x == old) else {
+                return false;
+            };
+            Leaf::set(leaf, slot, new);
+            if slot == 0 && path.height > 0 {
+                path.set_first(path.height - 1, new);
+            }
+        }
+        true
+    }
+
+    /// Lets `mover` move the nodes of the members from `rank` on, about `count` members (whole leaves); the rank to go on with, 0
+    /// at the end. An inner node goes with its first leaf.
+    pub fn relocate(&mut self, mover: &mut dyn Mover, rank: usize, count: usize) -> usize {
+        let end = rank.saturating_add(count.max(1));
+        let mut rank = rank;
+        loop {
+            let (path, leaf, slot) = if rank < self.len {
+                self.descend_rank(rank)
+            } else if self.len == 0 && rank == 0 {
+                (Path::new(), self.root.cast(), 0)
+            } else {
+                return 0;
+            };
+            // SAFETY: see above; the path was just walked, and nothing changed but the places of nodes on it.
+            unsafe {
+                // How far up this leaf is the first of its node.
+                let inner_first = path.steps().iter().rposition(|&(_, i)| i != 0);
+                let fresh = inner_first.map_or(0, |level| level + 1);
+                rank += Leaf::len(leaf) - slot;
+                self.relocate_nodes(path, leaf, fresh, mover);
+            }
+            if rank >= self.len {
+                return 0;
+            }
+            if rank >= end {
+                return rank;
+            }
+        }
+    }
+
+    /// Moves the inner nodes of the path from level `fresh` on, and the leaf.
+    unsafe fn relocate_nodes(
+        &mut self,
+        mut path: Path<E>,
+        leaf: *mut Leaf<E>,
+        fresh: usize,
+        mover: &mut dyn Mover,
+    ) {
+        // SAFETY: see above; each node has one parent (or is the root), whose pointer is written anew. Leaves have their neighbours
+        // besides, which `Leaf::relocate` tells.
+        unsafe {
+            for level in fresh..path.height {
+                let (node, i) = path.steps[level];
+                if let Some(moved) = Inner::relocate(node, mover) {
+                    self.hang(&path, level, moved.cast());
+                    path.steps[level] = (moved, i);
+                }
+            }
+            if let Some(moved) = Leaf::relocate(leaf, mover) {
+                self.hang(&path, path.height, moved.cast());
+            }
+        }
+    }
+
+    /// Makes `node` the child that the path took to `level`, or the root.
+    unsafe fn hang(&mut self, path: &Path<E>, level: usize, node: Node) {
+        match level.checked_sub(1) {
+            None => self.root = node,
+            Some(above) => {
+                let (parent, i) = path.steps[above];
+                // SAFETY: see above.
+                unsafe { Inner::set_child(parent, i, node) }
+            }
+        }
     }
 
     /// Forgets all members.

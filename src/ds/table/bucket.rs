@@ -181,6 +181,11 @@ impl Segment {
         Layout::array::<Bucket>(n).expect("segment size fits the address space")
     }
 
+    /// The layout of its block.
+    pub fn block_layout(self) -> Layout {
+        Self::layout(self.n)
+    }
+
     /// Frees the buckets, not the items.
     ///
     /// # Safety

@@ -24,6 +24,7 @@
 //! on the colliding keys and bounded in memory; the seed of `ds::hash` is what keeps clients from building one.
 
 mod bucket;
+mod relocate;
 mod resize;
 mod sample;
 #[cfg(test)]

@@ -81,13 +81,22 @@ impl<T: Item> Table<T> {
         if self.lgd == 0 {
             return self.install_only(segment);
         }
+        self.point_at(first, segment);
+        self.set_count(first, count);
+        self.widest = self.widest.max(Self::width(segment));
+    }
+
+    /// Writes the word of `segment` to all its directory indexes, from `first` on.
+    pub(super) fn point_at(&mut self, first: usize, segment: Segment) {
+        if self.lgd == 0 {
+            self.head = segment.pack();
+            return;
+        }
         let span = 1usize << (u32::from(self.lgd) - segment.depth);
         for i in first..first + span {
             // SAFETY: a segment's indexes lie inside the directory.
             unsafe { *(self.head as *mut u64).add(i) = segment.pack() };
         }
-        self.set_count(first, count);
-        self.widest = self.widest.max(Self::width(segment));
     }
 
     fn width(s: Segment) -> u64 {
@@ -259,7 +268,7 @@ impl<T: Item> Table<T> {
         }
     }
 
-    fn directory_layout(lgd: u8) -> Layout {
+    pub(super) fn directory_layout(lgd: u8) -> Layout {
         Layout::from_size_align(12 << lgd, 8).expect("directory size fits the address space")
     }
 

@@ -8,15 +8,17 @@ use super::bucket::{Bits, Bucket, MARK, MAX_DEPTH, POINTER, Segment, grain, posi
 use super::{Item, Ref, Table, lend, take};
 
 /// Low hash bits that a cursor does not carry.
-const CURSOR_DROPS: u32 = 64 - MAX_DEPTH - 16;
+pub(super) const CURSOR_DROPS: u32 = 64 - MAX_DEPTH - 16;
 
 /// The part of a segment that one scan step covers.
-struct Step {
-    segment: Segment,
-    from: usize,
-    buckets: usize,
+pub(super) struct Step {
+    pub segment: Segment,
+    /// First bucket.
+    pub from: usize,
+    /// How many, around the end of the segment.
+    pub buckets: usize,
     /// First hash not covered; 0 is the end of the table.
-    next: u64,
+    pub next: u64,
 }
 
 impl<T: Item> Table<T> {
@@ -55,7 +57,7 @@ impl<T: Item> Table<T> {
     }
 
     /// The next stretch of whole probe runs from hash `from` on.
-    fn step(&self, from: u64) -> Step {
+    pub(super) fn step(&self, from: u64) -> Step {
         let segment = self.segment_at(self.index(from));
         let (n, depth) = (segment.n, segment.depth);
         let home = segment.home(position(from, depth));

@@ -27,6 +27,7 @@ pub use table::HashTable;
 use crate::ds::listpack::{self, Entry, Listpack, Pos};
 use crate::ds::table as ds_table;
 use crate::sys::alloc::class_bytes;
+use crate::sys::relocate::{self, Mover};
 use std::cell::Cell;
 
 /// The directives that shape hashes.
@@ -300,6 +301,24 @@ impl Hash {
         let registered = self.registered();
         *self = Hash::Table(t);
         self.set_registered(registered);
+    }
+
+    /// Lets `mover` move its blocks, about `count` elements from `from` on (0 starts); where to go on, 0 at the end.
+    pub fn relocate(&mut self, mover: &mut dyn Mover, from: u64, count: usize) -> u64 {
+        match self {
+            Hash::Listpack(pack) => pack.relocate(mover),
+            Hash::ListpackEx(pack) => {
+                relocate::boxed(mover, pack);
+                pack.relocate(mover);
+            }
+            Hash::Table(table) => {
+                if from == 0 {
+                    relocate::boxed(mover, table);
+                }
+                return table.relocate(mover, from, count);
+            }
+        }
+        0
     }
 
     /// Bytes of the blocks it owns (MEMORY USAGE); fields from the mean of `samples` of them.

@@ -5,6 +5,7 @@
 use super::{Field, FieldTtl, Registered, skip, time};
 use crate::ds::listpack::{Listpack, Pos};
 use crate::ds::numtext::I64_TEXT_MAX;
+use crate::sys::relocate::Mover;
 
 /// See the head of this file.
 #[derive(Clone, Default)]
@@ -44,6 +45,11 @@ impl PackEx {
     /// The triplets, as they are saved.
     pub fn pack(&self) -> &Listpack {
         &self.pack
+    }
+
+    /// Lets `mover` move the triplets.
+    pub(super) fn relocate(&mut self, mover: &mut dyn Mover) {
+        self.pack.relocate(mover);
     }
 
     /// Number of fields.

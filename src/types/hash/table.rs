@@ -10,6 +10,7 @@ use crate::ds::item::HashField;
 use crate::ds::listpack::Entry;
 use crate::ds::table::{Item, Table};
 use crate::sys::alloc::class_bytes;
+use crate::sys::relocate::{self, Mover};
 use std::collections::BTreeSet;
 
 /// Low bits of a hash that a scan cursor does not carry.
@@ -53,6 +54,18 @@ impl HashTable {
     /// The fields.
     pub fn fields(&self) -> &Table<HashField> {
         &self.fields
+    }
+
+    /// Lets `mover` move fields and table, about `count` fields from `from` on (0 starts); where to go on, 0 at the end. The nodes of
+    /// the index of times stay where they are.
+    pub(super) fn relocate(&mut self, mover: &mut dyn Mover, from: u64, count: usize) -> u64 {
+        if from == 0
+            && let Some(expiring) = &mut self.expiring
+        {
+            relocate::boxed(mover, expiring);
+        }
+        self.fields
+            .relocate(from, count, mover, &mut |f, mover| f.relocate(mover))
     }
 
     /// Number of fields.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::ds::rng::Rng;
+use crate::sys::relocate::MoveAll;
 use std::collections::BTreeMap;
 
 const LIMITS: HashLimits = HashLimits {
@@ -43,9 +44,10 @@ fn check(h: &Hash, model: &Model) {
 #[test]
 fn random_operations_follow_a_btree() {
     let mut rng = Rng::new(4);
-    let mut forms = [0; 3];
+    let (mut forms, mut mover) = ([0; 3], MoveAll::default());
     for round in 0..600 {
         let (mut h, mut model) = (Hash::default(), Model::new());
+        let mut place = 0;
         for _ in 0..rng.below(150) {
             let field = match rng.below(3) {
                 0 => rng.below(30).to_string().into_bytes(),
@@ -53,6 +55,8 @@ fn random_operations_follow_a_btree() {
                 _ => vec![b'y'; rng.below(if round % 4 == 0 { 14 } else { 6 })],
             };
             let value = vec![b'0' + rng.below(10) as u8; rng.below(12)];
+            // Goes on where it was, whatever happened to the hash meanwhile.
+            place = h.relocate(&mut mover, place, 10);
             let at = 1 + rng.below(9) as i64;
             match rng.below(if round % 5 == 0 { 4 } else { 9 }) {
                 0..=2 => {

@@ -11,6 +11,7 @@
 //! It is only known as long as no deletion made the count ambiguous ([`Log::distance`], [`Log::lag`]); rules checked against 8.2.3.
 use super::log::Log;
 use crate::ds::stream::{IdMap, StreamId};
+use crate::sys::relocate::{self, Mover};
 
 /// Slot of a consumer in its group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -229,6 +230,41 @@ impl Group {
         {
             consumer.pending.insert(id, ());
         }
+    }
+
+    /// Lets `mover` move the blocks of `part`, at most `count` runs of its pending list from `run` on: part 0 is the group itself,
+    /// part n the consumer in slot n - 1. Tells the next part and run, None behind the last.
+    pub(super) fn relocate(
+        &mut self,
+        mover: &mut dyn Mover,
+        (part, run): (usize, usize),
+        count: usize,
+    ) -> Option<(usize, usize)> {
+        let next = match part.checked_sub(1) {
+            None => {
+                if run == 0 {
+                    relocate::slice(mover, &mut self.name);
+                    relocate::vec(mover, &mut self.slots);
+                    relocate::vec(mover, &mut self.order);
+                }
+                self.pending.relocate(mover, run, count)
+            }
+            Some(slot) => match self.slots.get_mut(slot)? {
+                None => 0,
+                Some(consumer) => {
+                    if run == 0 {
+                        relocate::boxed(mover, consumer);
+                        relocate::slice(mover, &mut consumer.name);
+                    }
+                    consumer.pending.relocate(mover, run, count)
+                }
+            },
+        };
+        Some(if next == 0 {
+            (part + 1, 0)
+        } else {
+            (part, next)
+        })
     }
 
     /// Heap bytes owned.

@@ -14,6 +14,7 @@ use super::range::Range;
 use crate::ds::listpack::{Listpack, SAFETY_LIMIT};
 use crate::ds::stream::StreamId;
 use crate::sys::alloc::class_bytes;
+use crate::sys::relocate::{self, Mover};
 use std::collections::VecDeque;
 use std::fmt;
 
@@ -97,6 +98,20 @@ impl Log {
     /// The nodes in order, as RDB files store them.
     pub fn nodes(&self) -> impl ExactSizeIterator<Item = (StreamId, &Listpack)> {
         self.nodes.iter().map(|n| (n.key, &n.pack))
+    }
+
+    /// Lets `mover` move the nodes from number `from` on, at most `count`, and at 0 the list of nodes; the number to go on with, 0 at
+    /// the end.
+    pub(super) fn relocate(&mut self, mover: &mut dyn Mover, from: usize, count: usize) -> usize {
+        if from == 0 {
+            relocate::deque(mover, &mut self.nodes);
+        }
+        let from = from.min(self.nodes.len());
+        let end = self.nodes.len().min(from.saturating_add(count.max(1)));
+        for node in self.nodes.range_mut(from..end) {
+            node.pack.relocate(mover);
+        }
+        if end < self.nodes.len() { end } else { 0 }
     }
 
     /// The id XADD would give for `spec` at `now_ms`.

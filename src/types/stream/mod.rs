@@ -20,6 +20,7 @@ mod node;
 mod parts;
 mod pending;
 mod range;
+mod relocate;
 #[cfg(test)]
 mod tests;
 mod trim;

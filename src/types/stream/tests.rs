@@ -2,6 +2,7 @@
 use super::*;
 use crate::ds::listpack::Listpack;
 use crate::ds::rng::Rng;
+use crate::sys::relocate::MoveAll;
 use std::collections::BTreeMap;
 
 type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
@@ -60,6 +61,8 @@ struct Run {
     stream: Stream,
     model: Model,
     now: i64,
+    mover: MoveAll,
+    place: u64,
 }
 
 impl Run {
@@ -69,6 +72,8 @@ impl Run {
             stream: Stream::new(),
             model: Model::default(),
             now: 1000,
+            mover: MoveAll::default(),
+            place: 0,
         }
     }
 
@@ -496,6 +501,11 @@ impl Run {
 
     fn step(&mut self) {
         self.now += self.rng.below(20) as i64;
+        if self.rng.below(4) == 0 {
+            // Goes on where it was, whatever happened to the stream meanwhile.
+            let count = 1 + self.rng.below(5);
+            self.place = self.stream.relocate(&mut self.mover, self.place, count);
+        }
         match self.rng.below(24) {
             0..=7 => self.add(),
             8 | 9 => self.range(),

@@ -21,6 +21,7 @@ use crate::ds::numtext::I64_TEXT_MAX;
 use crate::ds::rng::Rng;
 use crate::ds::sorted::{Entries, Members};
 use crate::sys::alloc::class_bytes;
+use crate::sys::relocate::{self, Mover};
 pub use range::{LexBound, LexRange, RangeError, ScoreRange, rank_window};
 
 /// Bytes a score may take in a listpack at most: "-d.ddddddddddddddddde-308" and what surrounds it.
@@ -157,6 +158,22 @@ impl ZSet {
         match self {
             ZSet::Listpack(_) => "listpack",
             ZSet::Tree(_) => "skiplist",
+        }
+    }
+
+    /// Lets `mover` move its blocks, about `count` elements from `from` on (0 starts); where to go on, 0 at the end.
+    pub fn relocate(&mut self, mover: &mut dyn Mover, from: u64, count: usize) -> u64 {
+        match self {
+            ZSet::Listpack(pack) => {
+                pack.relocate(mover);
+                0
+            }
+            ZSet::Tree(members) => {
+                if from == 0 {
+                    relocate::boxed(mover, members);
+                }
+                members.relocate(mover, from, count)
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use crate::commands::pubsub::unsubscribe_all;
 use crate::ds::numtext::parse_i64;
 use crate::exec::command::{Command, Group, acl, flags};
 use crate::exec::{Ctx, Flow, Outcome, multi};
-use crate::resp::{Error, Protocol};
+use crate::resp::{Error, Protocol, before_nul};
 use crate::server::{Server, ServerState};
 use crate::server::{monitor, tracked};
 
@@ -191,7 +191,7 @@ fn hello(ctx: &mut Ctx<'_>) -> Outcome {
         } else {
             let text = [
                 b"ERR Syntax error in HELLO option '".as_slice(),
-                option,
+                before_nul(option),
                 b"'",
             ]
             .concat();

@@ -156,14 +156,8 @@ fn decode(ctx: &Ctx<'_>, key: &[u8], expire_ms: Option<i64>) -> Result<Entry, Er
         }
     };
     let limits = Limits::of(config);
-    let mut payload = std::borrow::Cow::Borrowed(ctx.arg(3));
-    if ctx.server.debug.skip_checksum
-        && let Some(at) = payload.len().checked_sub(size_of::<u64>())
-    {
-        // A checksum of zero says that there is none.
-        payload.to_mut()[at..].fill(0);
-    }
-    let made = dump::decode_with(&payload, deep, |value| {
+    let check_crc = !ctx.server.debug.skip_checksum;
+    let made = dump::decode_with(ctx.arg(3), check_crc, deep, |value| {
         let entry = values::build(key, value, expire_ms, &limits)?;
         entry.ok_or_else(|| RdbError::new(0, Reason::EmptyKey))
     });

@@ -7,7 +7,7 @@ use crate::observe::Event;
 use crate::observe::latency::Series;
 use crate::observe::sparkline::{self, Column};
 use crate::observe::verdict::{self, Surroundings};
-use crate::resp::{Error, Reply};
+use crate::resp::{Error, Reply, before_nul};
 use hdrhistogram::Histogram;
 
 /// Every command of this family.
@@ -157,7 +157,12 @@ fn latency_graph(ctx: &mut Ctx<'_>) -> Outcome {
     let event = Event::from_name(name);
     let found = event.and_then(|e| Some((e, ctx.server.latency.series(e)?)));
     let Some((event, series)) = found else {
-        let text = [b"ERR No samples available for event '", name, b"'"].concat();
+        let text = [
+            b"ERR No samples available for event '",
+            before_nul(name),
+            b"'",
+        ]
+        .concat();
         return Err(Error::Bytes(text));
     };
     let text = graph(event, series, ctx.server.clock.now_s());

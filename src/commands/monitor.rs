@@ -2,7 +2,7 @@
 
 use crate::client::ClientFlags;
 use crate::exec::command::{Command, Group, flags};
-use crate::exec::{Ctx, Flow, Outcome};
+use crate::exec::{Ctx, Flow, Outcome, blocking};
 use crate::resp::Error;
 use crate::server::monitor as lines;
 
@@ -22,7 +22,7 @@ pub static MONITOR: Command = Command {
 };
 
 fn monitor(ctx: &mut Ctx<'_>) -> Outcome {
-    if ctx.client.has(ClientFlags::FAKE | ClientFlags::SCRIPT) {
+    if ctx.client.has(ClientFlags::FAKE) || !blocking::may_wait(ctx) {
         return Err(Error::new(
             "ERR MONITOR isn't allowed for DENY BLOCKING client",
         ));

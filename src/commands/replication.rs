@@ -8,7 +8,7 @@ use crate::ds::numtext::parse_i64;
 use crate::exec::blocking::{self, Unit};
 use crate::exec::command::{Command, Group, acl, flags};
 use crate::exec::{BlockOn, Ctx, Flow, Outcome};
-use crate::resp::Error;
+use crate::resp::{Error, before_nul};
 use crate::server::master::failover::Wish;
 use crate::server::master::{ip_of, name_of};
 
@@ -184,7 +184,11 @@ fn option(ctx: &mut Ctx<'_>, i: usize) -> Result<(), Error> {
         ctx.client.replica_mut().version = version(value)?;
     } else {
         return Err(Error::Bytes(
-            [b"ERR Unrecognized REPLCONF option: ".as_slice(), ctx.arg(i)].concat(),
+            [
+                b"ERR Unrecognized REPLCONF option: ".as_slice(),
+                before_nul(ctx.arg(i)),
+            ]
+            .concat(),
         ));
     }
     Ok(())

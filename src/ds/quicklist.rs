@@ -26,6 +26,9 @@ use crate::sys::relocate::{self, Mover};
 use node::Data;
 use std::collections::VecDeque;
 
+/// How many times the limit a node may take after LSET.
+const REPLACED_SLACK: usize = 8;
+
 /// Which end of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
@@ -360,8 +363,9 @@ impl Quicklist {
                 self.shrink_to_limit(i, offset);
             }
             _ => {
-                self.insert(index, value);
-                self.remove_range(index + 1, 1);
+                // Behind the old one, as upstream: which neighbour takes it shows in OBJECT ENCODING.
+                self.insert(index + 1, value);
+                self.remove_range(index, 1);
             }
         }
         true
@@ -567,10 +571,12 @@ impl Quicklist {
         self.settle(i - 1);
     }
 
-    /// After a replacement: a node that became too large is cut around the new element.
+    /// After a replacement: a node that became far too large is cut around the new element. Upstream lets it grow without end; up
+    /// to [`REPLACED_SLACK`] times the limit we do so too, as OBJECT ENCODING shows how many nodes there are.
     fn shrink_to_limit(&mut self, i: usize, offset: usize) {
         let node = &self.nodes[i];
-        if !self.fill.exceeded(node.uncompressed_bytes(), node.count()) || node.count() == 1 {
+        let bytes = node.uncompressed_bytes() / REPLACED_SLACK;
+        if !self.fill.exceeded(bytes, node.count()) || node.count() == 1 {
             return self.settle(i);
         }
         if offset + 1 < node.count() {

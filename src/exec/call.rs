@@ -104,6 +104,7 @@ pub fn call(ctx: &mut Ctx<'_>, id: CommandId) {
                 Event::Command
             };
             s.latency.note(event, nanos / 1_000_000, s.clock.now_s());
+            s.note_expired_deletion();
         }
     }
     // A save sets the count back: that is no change.

@@ -173,7 +173,7 @@ impl<'a> Ctx<'a> {
     /// Whether argument `i` is this word, in any case.
     #[inline]
     pub fn is(&self, i: usize, word: &str) -> bool {
-        self.arg(i).eq_ignore_ascii_case(word.as_bytes())
+        crate::resp::is_word(self.arg(i), word.as_bytes())
     }
 
     /// Argument `i` as a database number, with upstream's two errors.

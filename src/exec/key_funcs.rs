@@ -19,7 +19,7 @@ fn flags_of(command: &Command, i: usize) -> KeyFlags {
 }
 
 fn is(argv: &dyn Argv, i: usize, word: &str) -> bool {
-    argv.arg(i).eq_ignore_ascii_case(word.as_bytes())
+    crate::resp::is_word(argv.arg(i), word.as_bytes())
 }
 
 /// SET reads the old value only if GET is among its options.

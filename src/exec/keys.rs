@@ -220,10 +220,8 @@ fn begin_of(spec: &KeySpec, argv: &dyn Argv) -> Option<i64> {
             keyword,
             start_from,
         } => {
-            let is_keyword = |i: &i64| {
-                argv.arg(*i as usize)
-                    .eq_ignore_ascii_case(keyword.as_bytes())
-            };
+            let is_keyword =
+                |i: &i64| crate::resp::is_word(argv.arg(*i as usize), keyword.as_bytes());
             // The last argument cannot be the keyword, as something has to follow it.
             let found = if start_from >= 0 {
                 (i64::from(start_from)..argc - 1).find(is_keyword)

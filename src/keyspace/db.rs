@@ -74,6 +74,8 @@ pub struct KeyspaceStats {
     pub expired_fields: u64,
     /// Keys deleted to stay below `maxmemory`.
     pub evicted: u64,
+    /// The slowest deletion of an expired key since the server last looked, ms; measured while LATENCY is on.
+    pub expire_del_ms: u64,
 }
 
 /// All databases and what they share.

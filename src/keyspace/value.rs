@@ -64,7 +64,7 @@ impl Type {
     pub fn from_name(name: &[u8]) -> Option<Self> {
         Self::ALL
             .into_iter()
-            .find(|t| t.name().as_bytes().eq_ignore_ascii_case(name))
+            .find(|t| crate::resp::is_word(name, t.name().as_bytes()))
     }
 }
 

@@ -531,6 +531,15 @@ impl<'a> DbView<'a> {
 
     /// Deletes a key because its time has come, propagates that as DEL or UNLINK and counts it.
     pub fn delete_expired(&mut self, key: Key<'_>) {
+        let start = (self.config.latency_monitor_threshold > 0).then(std::time::Instant::now);
+        self.drop_expired(key);
+        if let Some(start) = start {
+            let took_ms = start.elapsed().as_millis() as u64;
+            self.stats.expire_del_ms = self.stats.expire_del_ms.max(took_ms);
+        }
+    }
+
+    fn drop_expired(&mut self, key: Key<'_>) {
         let Some(e) = self.db.keys.remove(key.hash, key.bytes) else {
             return;
         };

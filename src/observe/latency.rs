@@ -38,7 +38,7 @@ events! {
     /// One go of eviction.
     EvictionCycle = "eviction-cycle",
     /// Deletion of one evicted key.
-    EvictionDel = "eviction-del",
+    EvictionDel = "evict-del",
     /// A slice of active defragmentation.
     ActiveDefragCycle = "active-defrag-cycle",
     /// Removal of a temporary snapshot file.

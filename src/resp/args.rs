@@ -239,9 +239,35 @@ impl OwnedArgs {
     }
 }
 
+/// What an argument is as a word or a name in an error: the bytes before its first NUL. Upstream's words are C strings, and clients
+/// see it: `NX\0zz` is NX.
+pub fn before_nul(arg: &[u8]) -> &[u8] {
+    memchr::memchr(0, arg).map_or(arg, |end| &arg[..end])
+}
+
+/// Whether an argument is this word, in any case; see [`before_nul`].
+#[inline]
+pub fn is_word(arg: &[u8], word: &[u8]) -> bool {
+    arg.get(..word.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(word))
+        && arg.get(word.len()).is_none_or(|next| *next == 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_end_at_a_nul() {
+        for same in [b"NX".as_slice(), b"nx", b"Nx\0", b"nx\0\xffzz"] {
+            assert!(is_word(same, b"NX"), "{same:?}");
+        }
+        for other in [b"".as_slice(), b"N", b"NXX", b"\0NX", b"N\0X", b"nx "] {
+            assert!(!is_word(other, b"NX"), "{other:?}");
+        }
+        assert_eq!(before_nul(b"a\0b"), b"a");
+        assert_eq!(before_nul(b"ab"), b"ab");
+    }
 
     #[test]
     fn big_and_small_mix() {

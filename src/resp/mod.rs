@@ -6,7 +6,7 @@ pub mod parse;
 pub mod reply;
 pub mod request;
 
-pub use args::{ArgRange, Args, OwnedArgs};
+pub use args::{ArgRange, Args, OwnedArgs, before_nul, is_word};
 pub use error::Error;
 pub use out::OutBuf;
 pub use reply::{Protocol, Reply};

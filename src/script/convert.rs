@@ -16,7 +16,7 @@
 //! | `_`, `#` | nil, boolean | | everything else | null |
 
 use super::lua::{Kind, Lua};
-use crate::resp::Reply;
+use crate::resp::{Reply, before_nul};
 use std::ffi::c_int;
 
 /// What kind of reply was pushed.
@@ -199,7 +199,7 @@ fn error_text(lua: &mut Lua<'_>, i: c_int) -> Option<Vec<u8>> {
         return None;
     }
     lua.get_field(i, "err");
-    let text = lua.bytes(-1).map(<[u8]>::to_vec);
+    let text = lua.bytes(-1).map(|text| before_nul(text).to_vec());
     lua.pop(1);
     text
 }
@@ -294,9 +294,10 @@ fn write_special(lua: &mut Lua<'_>, out: &mut Reply<'_>, name: &str, resp3: bool
     true
 }
 
+/// Upstream reads a C string here: it ends at a NUL.
 fn one_line(text: &[u8]) -> Vec<u8> {
     let blank = |c: &u8| if matches!(c, b'\r' | b'\n') { b' ' } else { *c };
-    text.iter().map(blank).collect()
+    before_nul(text).iter().map(blank).collect()
 }
 
 fn write_pairs(lua: &mut Lua<'_>, out: &mut Reply<'_>, map: bool, resp3: bool) {

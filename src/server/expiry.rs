@@ -84,12 +84,20 @@ impl Server {
         let now_s = self.clock.now_s();
         self.latency
             .note(Event::ExpireCycle, spent / 1_000_000, now_s);
+        self.note_expired_deletion();
         if capped {
             self.expiry.time_cap_reached += 1;
             let percent = 25 + 2 * (u64::from(self.config.active_expire_effort.max(1)) - 1);
             self.expiry.not_before_ns = start + spent * 100 / percent;
         }
         self.note_stale();
+    }
+
+    /// Notes the slowest deletion of an expired key since the last look.
+    pub fn note_expired_deletion(&mut self) {
+        let took_ms = std::mem::take(&mut self.ks.stats.expire_del_ms);
+        self.latency
+            .note(Event::ExpireDel, took_ms, self.clock.now_s());
     }
 
     /// Works on one database; false when the time was over first.

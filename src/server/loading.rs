@@ -7,11 +7,13 @@
 use super::aof::LoadFailed;
 use super::input::Scratch;
 use super::{Server, ServerState, shutdown};
+use crate::observe::Event;
 use crate::persist::aof::AofState;
 use crate::persist::load::{LoadPlan, Loaded, Loader, Step};
 use crate::persist::rdb::{RdbError, Reason, check};
 use crate::persist::state::Loading;
 use crate::script::libraries::{self, Restore};
+use crate::sys::clock::mono_ns;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -185,6 +187,7 @@ impl Server {
         }
         self.clock.resync();
         self.serve(&batch, scratch);
+        let start = mono_ns();
         shutdown::on_signal(self);
         if self.shutdown.done().is_some() {
             // Who is told of the end must not find the door open still.
@@ -194,6 +197,13 @@ impl Server {
         self.flush_aof(false);
         self.write_pending();
         self.close_marked();
+        self.note_cron_while_blocked(start);
+    }
+
+    fn note_cron_while_blocked(&mut self, start_ns: u64) {
+        let took_ms = (mono_ns() - start_ns) / 1_000_000;
+        self.latency
+            .note(Event::WhileBlockedCron, took_ms, self.clock.now_s());
     }
 
     /// One turn of the event loop in the middle of long work: serves what is ready without waiting.
@@ -205,8 +215,10 @@ impl Server {
         }
         self.clock.resync();
         self.serve(&batch, scratch);
+        let start = mono_ns();
         shutdown::on_signal(self);
         self.before_sleep(scratch);
+        self.note_cron_while_blocked(start);
     }
 }
 

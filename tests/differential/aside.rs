@@ -47,7 +47,7 @@ impl Aside {
             return Ok(None);
         }
         if self.waits {
-            match [0, 1].map(|i| blocked(&mut look[i])) {
+            match [0, 1].map(|i| settled(&mut look[i], &self.conns[i])) {
                 [true, true] => return Ok(None),
                 [false, false] => self.waits = false,
                 uneven => {
@@ -82,6 +82,20 @@ fn holds(reply: &Reply, token: &[u8]) -> bool {
         || reply
             .items()
             .is_some_and(|i| i.len() == 2 && i[1].bytes() == Some(token))
+}
+
+/// Whether it waits. A server that did neither reply nor park did not come to the command yet.
+fn settled(look: &mut Conn, conn: &Conn) -> bool {
+    for _ in 0..5_000 {
+        if blocked(look) {
+            return true;
+        }
+        if conn.is_readable() {
+            return false;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    true
 }
 
 fn blocked(look: &mut Conn) -> bool {

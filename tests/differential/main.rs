@@ -7,6 +7,7 @@
 
 mod aside;
 mod compare;
+mod dialogues;
 mod families;
 mod grammar;
 #[path = "../it/harness/mod.rs"]

@@ -200,12 +200,19 @@ impl Pair {
         };
         let asked = Asked::new(args);
         let same = ours.len() == theirs.len()
+            && ours
+                .iter()
+                .zip(&theirs)
+                .all(|(a, b)| a == b || known::alike(a, b));
+        let excused = !same
+            && !self.same
+            && ours.len() == theirs.len()
             && ours.iter().zip(&theirs).all(|(a, b)| {
-                a == b
-                    || known::alike(a, b)
-                    || !self.same && known::told(a, b, self.reference_version)
+                a == b || known::alike(a, b) || known::told(&asked, a, b, self.reference_version)
             });
-        (!same).then(|| Difference {
+        // One of the two went on, and took what the other still waits for.
+        self.diverged |= excused;
+        (!same && !excused).then(|| Difference {
             step,
             what: format!("the second connection after {}", show(asked.args)),
             ours: format!("{ours:?}"),

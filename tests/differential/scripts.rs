@@ -240,7 +240,7 @@ pub fn parse(text: &str) -> Script {
 }
 
 /// Splits a line into arguments; double quotes group, with the escapes of `escape_ascii` inside.
-fn split(line: &str) -> Vec<Vec<u8>> {
+pub fn split(line: &str) -> Vec<Vec<u8>> {
     let (mut args, mut rest) = (Vec::new(), line.as_bytes());
     while let Some(&first) = rest.first() {
         let mut arg = Vec::new();

@@ -5,7 +5,7 @@ use crate::exec::acl::{check_user, user_name};
 use crate::exec::command::{CATEGORY_NAMES, Command, Group, flags};
 use crate::exec::registry::arity_error;
 use crate::exec::{Ctx, Flow, Outcome};
-use crate::resp::{Error, Reply};
+use crate::resp::{Error, Reply, before_nul};
 
 /// The most bits of a generated password, and how many there are unless told otherwise.
 const GENPASS_BITS_MAX: i64 = 4096;
@@ -37,7 +37,9 @@ fn acl_cat(ctx: &mut Ctx<'_>) -> Outcome {
         3 => {
             let name = ctx.args.at(2);
             let bit = acl.commands.category(name).ok_or_else(|| {
-                Error::Bytes([b"ERR Unknown category '".as_slice(), name, b"'"].concat())
+                Error::Bytes(
+                    [b"ERR Unknown category '".as_slice(), before_nul(name), b"'"].concat(),
+                )
             })?;
             let ids: Vec<u16> = acl.commands.of_category(bit).collect();
             reply.array(ids.len());
@@ -67,11 +69,16 @@ fn acl_dryrun(ctx: &mut Ctx<'_>) -> Outcome {
     let s = &*ctx.server;
     let (name, argv) = (ctx.arg(2), ctx.args.from(3));
     let Some((_, user)) = s.acl.users.by_name(name) else {
-        let text = [b"ERR User '".as_slice(), name, b"' not found"].concat();
+        let text = [b"ERR User '".as_slice(), before_nul(name), b"' not found"].concat();
         return Err(Error::Bytes(text));
     };
     let Ok(id) = s.registry.resolve(&argv) else {
-        let text = [b"ERR Command '".as_slice(), argv.at(0), b"' not found"].concat();
+        let text = [
+            b"ERR Command '".as_slice(),
+            before_nul(argv.at(0)),
+            b"' not found",
+        ]
+        .concat();
         return Err(Error::Bytes(text));
     };
     let command = s.registry.row(id);

@@ -5,8 +5,8 @@ use crate::ds::bits::{self, BitOp};
 use crate::exec::command::{Command, Group, KeySpec, acl, flags};
 use crate::exec::{Ctx, Flow, Outcome};
 use crate::keyspace::{DbView, Key, NewStr, Type};
-use crate::resp::args::BIG_ARG;
 use crate::resp::{Args, Error};
+use crate::resp::{args::BIG_ARG, is_word};
 use std::sync::Arc;
 
 fn operation(text: &[u8]) -> Result<BitOp, Error> {
@@ -21,7 +21,7 @@ fn operation(text: &[u8]) -> Result<BitOp, Error> {
         ("ONE", BitOp::One),
     ]
     .into_iter()
-    .find(|(word, _)| text.eq_ignore_ascii_case(word.as_bytes()))
+    .find(|(word, _)| is_word(text, word.as_bytes()))
     .map(|(_, op)| op)
     .ok_or(Error::Syntax)
 }

@@ -8,7 +8,7 @@ use crate::config::values::NotifyFlags as N;
 use crate::ds::bits::{get_bits, set_bits};
 use crate::exec::command::{Command, Group, KeySpec, acl, flags};
 use crate::exec::{Ctx, Flow, Outcome, key_funcs};
-use crate::resp::{Error, Reply};
+use crate::resp::{Error, Reply, before_nul, is_word};
 
 /// An integer type: `i8`, `u63`.
 #[derive(Debug, Clone, Copy)]
@@ -19,7 +19,7 @@ struct IntType {
 
 impl IntType {
     fn parse(text: &[u8]) -> Result<Self, Error> {
-        let parsed = match text {
+        let parsed = match before_nul(text) {
             [b'i', bits @ ..] => Some((true, bits)),
             [b'u', bits @ ..] => Some((false, bits)),
             _ => None,
@@ -104,7 +104,7 @@ impl Overflow {
             ("FAIL", Self::Fail),
         ]
         .into_iter()
-        .find(|(word, _)| text.eq_ignore_ascii_case(word.as_bytes()))
+        .find(|(word, _)| is_word(text, word.as_bytes()))
         .map(|(_, o)| o)
         .ok_or(Error::new("ERR Invalid OVERFLOW type specified"))
     }
@@ -142,9 +142,9 @@ fn parse(ctx: &Ctx<'_>) -> Result<Vec<Op>, Error> {
             continue;
         }
         let args = match ctx.arg(i) {
-            w if w.eq_ignore_ascii_case(b"GET") => 2,
-            w if w.eq_ignore_ascii_case(b"SET") => 3,
-            w if w.eq_ignore_ascii_case(b"INCRBY") => 3,
+            w if is_word(w, b"GET") => 2,
+            w if is_word(w, b"SET") => 3,
+            w if is_word(w, b"INCRBY") => 3,
             _ => return Err(Error::Syntax),
         };
         if left < args {

@@ -3,11 +3,11 @@
 use crate::client::{Client, ClientFlags};
 use crate::exec::command::{Command, Group, acl, flags};
 use crate::exec::{Ctx, Flow, Outcome, blocking, pause};
-use crate::resp::Error;
+use crate::resp::{Error, before_nul, is_word};
 
 /// Whether a name is fit for CLIENT LIST: printable ASCII without blanks.
 pub fn is_plain(name: &[u8]) -> bool {
-    name.iter().all(|b| (b'!'..=b'~').contains(b))
+    before_nul(name).iter().all(|b| (b'!'..=b'~').contains(b))
 }
 
 /// Names the connection, for CLIENT SETNAME and HELLO. An empty name takes the name away.
@@ -90,12 +90,19 @@ pub(super) fn client_setinfo(ctx: &mut Ctx<'_>) -> Outcome {
         1
     } else {
         return Err(Error::Bytes(
-            [b"ERR Unrecognized option '".as_slice(), attribute, b"'"].concat(),
+            [
+                b"ERR Unrecognized option '".as_slice(),
+                before_nul(attribute),
+                b"'",
+            ]
+            .concat(),
         ));
     };
     if !is_plain(value) {
         let why = b" cannot contain spaces, newlines or special characters.".as_slice();
-        return Err(Error::Bytes([b"ERR ".as_slice(), attribute, why].concat()));
+        return Err(Error::Bytes(
+            [b"ERR ".as_slice(), before_nul(attribute), why].concat(),
+        ));
     }
     ctx.client.lib[slot] = (!value.is_empty()).then(|| value.into());
     ctx.reply().ok();
@@ -119,14 +126,14 @@ pub static CLIENT_REPLY: Command = Command {
 
 pub(super) fn client_reply(ctx: &mut Ctx<'_>) -> Outcome {
     let flags = &mut ctx.client.flags;
-    if ctx.args.at(2).eq_ignore_ascii_case(b"on") {
+    if is_word(ctx.args.at(2), b"on") {
         flags.remove(
             ClientFlags::REPLY_OFF | ClientFlags::REPLY_SKIP | ClientFlags::REPLY_SKIP_NEXT,
         );
         ctx.reply().ok();
-    } else if ctx.args.at(2).eq_ignore_ascii_case(b"off") {
+    } else if is_word(ctx.args.at(2), b"off") {
         flags.insert(ClientFlags::REPLY_OFF);
-    } else if ctx.args.at(2).eq_ignore_ascii_case(b"skip") {
+    } else if is_word(ctx.args.at(2), b"skip") {
         if !flags.contains(ClientFlags::REPLY_OFF) {
             flags.insert(ClientFlags::REPLY_SKIP_NEXT);
         }
@@ -203,8 +210,8 @@ pub static CLIENT_PAUSE: Command = Command {
 pub(super) fn client_pause(ctx: &mut Ctx<'_>) -> Outcome {
     let mode = match ctx.args.get(3) {
         None => pause::Mode::All,
-        Some(m) if m.eq_ignore_ascii_case(b"write") => pause::Mode::Write,
-        Some(m) if m.eq_ignore_ascii_case(b"all") => pause::Mode::All,
+        Some(m) if is_word(m, b"write") => pause::Mode::Write,
+        Some(m) if is_word(m, b"all") => pause::Mode::All,
         Some(_) => return Err(Error::new("ERR CLIENT PAUSE mode must be WRITE or ALL")),
     };
     let until_ms = pause_end(ctx)?;
@@ -261,8 +268,8 @@ pub static CLIENT_UNBLOCK: Command = Command {
 pub(super) fn client_unblock(ctx: &mut Ctx<'_>) -> Outcome {
     let with_error = match ctx.args.get(3) {
         None => false,
-        Some(m) if m.eq_ignore_ascii_case(b"timeout") => false,
-        Some(m) if m.eq_ignore_ascii_case(b"error") => true,
+        Some(m) if is_word(m, b"timeout") => false,
+        Some(m) if is_word(m, b"error") => true,
         Some(_) => {
             return Err(Error::new(
                 "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR",

@@ -5,7 +5,7 @@ use crate::client::{Client, ClientFlags};
 use crate::ds::numtext::parse_i64;
 use crate::exec::command::{Command, Group, acl, flags};
 use crate::exec::{Ctx, Flow, Outcome};
-use crate::resp::Error;
+use crate::resp::{Error, before_nul};
 use crate::server::Server;
 
 /// The row of CLIENT ID.
@@ -90,14 +90,19 @@ impl Kind {
     }
 
     fn named(text: &[u8]) -> Result<Kind, Error> {
-        Ok(match text.to_ascii_lowercase().as_slice() {
+        Ok(match before_nul(text).to_ascii_lowercase().as_slice() {
             b"normal" => Kind::Normal,
             b"master" => Kind::Master,
             b"slave" | b"replica" => Kind::Replica,
             b"pubsub" => Kind::Pubsub,
             _ => {
                 return Err(Error::Bytes(
-                    [b"ERR Unknown client type '".as_slice(), text, b"'"].concat(),
+                    [
+                        b"ERR Unknown client type '".as_slice(),
+                        before_nul(text),
+                        b"'",
+                    ]
+                    .concat(),
                 ));
             }
         })
@@ -216,7 +221,7 @@ impl<'a> Filter<'a> {
                 f.laddr = Some(value);
             } else if ctx.is(i, "user") {
                 if !ctx.server.knows_user(value) {
-                    let text = [b"ERR No such user '".as_slice(), value, b"'"].concat();
+                    let text = [b"ERR No such user '".as_slice(), before_nul(value), b"'"].concat();
                     return Err(Error::Bytes(text));
                 }
                 f.user = Some(value);

@@ -76,6 +76,13 @@ pub(super) fn replicate(ctx: &mut Ctx<'_>) -> Outcome {
     done(ctx)
 }
 
+/// Gives the history of writes another id: replicas that come back have to take everything anew.
+pub(super) fn change_repl_id(ctx: &mut Ctx<'_>) -> Outcome {
+    log::info!("Changing replication IDs after receiving change-repl-id");
+    ctx.server.repl.new_id();
+    done(ctx)
+}
+
 pub(super) fn log(ctx: &mut Ctx<'_>) -> Outcome {
     log::warn!("DEBUG LOG: {}", String::from_utf8_lossy(ctx.arg(2)));
     done(ctx)

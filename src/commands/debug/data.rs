@@ -66,8 +66,10 @@ pub(super) fn sdslen(ctx: &mut Ctx<'_>) -> Outcome {
 }
 
 pub(super) fn htstats(ctx: &mut Ctx<'_>) -> Outcome {
-    let n = ctx.db_number(2)?;
-    let db = &ctx.server.ks.dbs[n as usize];
+    let n = usize::try_from(ctx.int(2)?).unwrap_or(usize::MAX);
+    let Some(db) = ctx.server.ks.dbs.get(n) else {
+        return Err(Error::new("ERR Out of range database"));
+    };
     let text = format!(
         "[Dictionary HT]\nHash table 0 stats (main hash table):\n number of elements: {}\n[Expires HT]\n number of elements: {}\n",
         db.len(),

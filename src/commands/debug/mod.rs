@@ -10,7 +10,7 @@ mod protocol;
 
 use crate::exec::command::{Command, Group, flags};
 use crate::exec::{Ctx, Flow, Outcome};
-use crate::resp::Error;
+use crate::resp::{Error, before_nul};
 use std::ops::RangeInclusive;
 
 /// Every command of this family.
@@ -51,6 +51,7 @@ static SUBCOMMANDS: &[Sub] = &[
     Sub("protocol", 3..=3, protocol::protocol),
     Sub("error", 3..=3, protocol::error),
     Sub("sdslen", 3..=3, data::sdslen),
+    Sub("change-repl-id", 2..=2, control::change_repl_id),
     Sub("htstats", 3..=4, data::htstats),
     Sub("htstats-key", 3..=4, data::htstats_key),
     Sub("client-eviction", 2..=2, control::client_eviction),
@@ -100,7 +101,7 @@ fn unknown(ctx: &Ctx<'_>) -> Error {
     Error::Bytes(
         [
             b"ERR unknown subcommand or wrong number of arguments for '".as_slice(),
-            &ctx.arg(1)[..ctx.arg(1).len().min(128)],
+            before_nul(&ctx.arg(1)[..ctx.arg(1).len().min(128)]),
             b"'. Try DEBUG HELP.",
         ]
         .concat(),
@@ -125,6 +126,8 @@ fn help(ctx: &mut Ctx<'_>) -> Outcome {
         "    Sleep before each write of the append only file.",
         "ASSERT, PANIC, SEGFAULT",
         "    Crash, each in its own way.",
+        "CHANGE-REPL-ID",
+        "    Give the replication history another id, so that replicas start anew.",
         "CLIENT-EVICTION",
         "    Show what each client holds, as client eviction counts it.",
         "CONFIG-REWRITE-FORCE-ALL",

@@ -1,10 +1,10 @@
 //! DEBUG PROTOCOL and ERROR: every kind of reply, for those who write clients.
 
 use crate::exec::{Ctx, Flow, Outcome};
-use crate::resp::Error;
+use crate::resp::{Error, before_nul};
 
 pub(super) fn protocol(ctx: &mut Ctx<'_>) -> Outcome {
-    let kind = ctx.arg(2).to_ascii_lowercase();
+    let kind = before_nul(ctx.arg(2)).to_ascii_lowercase();
     let mut r = ctx.reply();
     match kind.as_slice() {
         b"string" => r.bulk(b"Hello World"),
@@ -41,6 +41,8 @@ pub(super) fn protocol(ctx: &mut Ctx<'_>) -> Outcome {
             if !r.resp3() {
                 return Err(Error::new("ERR RESP2 is not supported by this command"));
             }
+            // The message comes behind the reply, as it would from elsewhere.
+            r.bulk(b"Some real reply following the push reply");
             r.push(2);
             r.bulk(b"server-cpu-usage");
             r.int(42);

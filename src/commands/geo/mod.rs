@@ -8,7 +8,7 @@ use crate::ds::geohash::Place;
 use crate::ds::numtext::parse_f64;
 use crate::exec::command::{Command, Group, KeySpec, acl, flags};
 use crate::exec::{Ctx, Flow, Outcome};
-use crate::resp::{Error, OwnedArgs, Reply};
+use crate::resp::{Error, OwnedArgs, Reply, is_word};
 use crate::types::zset::ZSet;
 
 /// Every command of this family.
@@ -29,7 +29,7 @@ pub static COMMANDS: &[&Command] = &[
 fn unit(word: &[u8]) -> Result<f64, Error> {
     [("M", 1.0), ("KM", 1000.0), ("FT", 0.3048), ("MI", 1609.34)]
         .into_iter()
-        .find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes()))
+        .find(|(name, _)| is_word(word, name.as_bytes()))
         .map(|(_, meters)| meters)
         .ok_or(Error::new(
             "ERR unsupported unit provided. please use M, KM, FT, MI",

@@ -184,7 +184,7 @@ fn human(n: u64) -> String {
 /// The report with these sections; none are the default ones. `client` is the one that asks, out of the table.
 pub fn report(server: &Server, client: Option<&Client>, wanted: &[&[u8]]) -> Vec<u8> {
     let asked = |s: &Section, word: &[u8]| {
-        let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+        let is = |name: &str| crate::resp::is_word(word, name.as_bytes());
         s.names.iter().any(|n| is(n))
             || is("default") && s.shown == Shown::Always
             || (is("all") || is("everything")) && s.shown != Shown::ByName

@@ -25,12 +25,12 @@ impl<'a> Filter<'a> {
     pub fn parse(args: &[&'a [u8]]) -> Result<Filter<'a>, IntrospectError> {
         match args {
             [] => Ok(Filter::None),
-            [filterby, kind, value] if filterby.eq_ignore_ascii_case(b"filterby") => {
-                if kind.eq_ignore_ascii_case(b"module") {
+            [filterby, kind, value] if crate::resp::is_word(filterby, b"filterby") => {
+                if crate::resp::is_word(kind, b"module") {
                     Ok(Filter::Module)
-                } else if kind.eq_ignore_ascii_case(b"aclcat") {
+                } else if crate::resp::is_word(kind, b"aclcat") {
                     Ok(Filter::Category(category(value)))
-                } else if kind.eq_ignore_ascii_case(b"pattern") {
+                } else if crate::resp::is_word(kind, b"pattern") {
                     Ok(Filter::Pattern(value))
                 } else {
                     Err(IntrospectError::Syntax)

@@ -15,7 +15,7 @@ use crate::ds::listpack::Entry;
 use crate::ds::quicklist::{End, Fill};
 use crate::exec::command::Command;
 use crate::keyspace::{DbView, Key};
-use crate::resp::{Error, Reply};
+use crate::resp::{Error, Reply, is_word};
 use crate::types::list::ListLimits;
 
 /// Every command of this family.
@@ -54,9 +54,9 @@ pub(in crate::commands) fn limits(config: &Config) -> ListLimits {
 
 /// `LEFT` or `RIGHT`.
 fn end_of(word: &[u8]) -> Result<End, Error> {
-    if word.eq_ignore_ascii_case(b"LEFT") {
+    if is_word(word, b"LEFT") {
         Ok(End::Head)
-    } else if word.eq_ignore_ascii_case(b"RIGHT") {
+    } else if is_word(word, b"RIGHT") {
         Ok(End::Tail)
     } else {
         Err(Error::Syntax)

@@ -7,7 +7,7 @@ use crate::ds::glob::matches;
 use crate::exec::command::{Command, Group, acl, flags};
 use crate::exec::{Ctx, Flow, Outcome};
 use crate::persist::rdb::dump::{DumpError, decode_functions, encode_functions};
-use crate::resp::{Error, Reply};
+use crate::resp::{Error, Reply, before_nul, is_word};
 use crate::script::busy;
 use crate::script::engine::Purpose;
 use crate::script::libraries::{self, Library, Restore, flag_words};
@@ -207,7 +207,7 @@ fn function_list(ctx: &mut Ctx<'_>) -> Outcome {
                 .ok_or(Error::new("ERR library name argument was not given"))?;
             pattern = Some(given);
         } else {
-            let text = [b"ERR Unknown argument ".as_slice(), ctx.arg(i)].concat();
+            let text = [b"ERR Unknown argument ".as_slice(), before_nul(ctx.arg(i))].concat();
             return Err(Error::Bytes(text));
         }
         i += 1;
@@ -272,8 +272,12 @@ fn function_load(ctx: &mut Ctx<'_>) -> Outcome {
     let mut replace = false;
     let last = ctx.args.len() - 1;
     for i in 2..last {
-        if replace || !ctx.is(i, "REPLACE") {
-            let text = [b"ERR Unknown option given: ".as_slice(), ctx.arg(i)].concat();
+        if !ctx.is(i, "REPLACE") {
+            let text = [
+                b"ERR Unknown option given: ".as_slice(),
+                before_nul(ctx.arg(i)),
+            ]
+            .concat();
             return Err(Error::Bytes(text));
         }
         replace = true;
@@ -306,9 +310,9 @@ fn function_restore(ctx: &mut Ctx<'_>) -> Outcome {
     }
     let policy = match ctx.args.get(3) {
         None => Restore::Append,
-        Some(w) if w.eq_ignore_ascii_case(b"append") => Restore::Append,
-        Some(w) if w.eq_ignore_ascii_case(b"replace") => Restore::Replace,
-        Some(w) if w.eq_ignore_ascii_case(b"flush") => Restore::Flush,
+        Some(w) if is_word(w, b"append") => Restore::Append,
+        Some(w) if is_word(w, b"replace") => Restore::Replace,
+        Some(w) if is_word(w, b"flush") => Restore::Flush,
         Some(_) => {
             return Err(Error::new(
                 "ERR Wrong restore policy given, value should be either FLUSH, APPEND or REPLACE.",

@@ -5,7 +5,7 @@ use crate::config::values::NotifyFlags as N;
 use crate::ds::stream::StreamId;
 use crate::exec::command::{Command, Group, KeySpec, acl, flags};
 use crate::exec::{Ctx, Flow, Outcome};
-use crate::resp::Error;
+use crate::resp::{Error, before_nul};
 use crate::types::stream::{Stream, parse_bound};
 
 /// The row of XGROUP.
@@ -93,7 +93,7 @@ fn changed(ctx: &mut Ctx<'_>, event: &'static str) {
 
 fn xgroup_create(ctx: &mut Ctx<'_>) -> Outcome {
     let (make, read) = parse_options(ctx, true)?;
-    let (key, name, text) = (ctx.key(2), ctx.arg(3), ctx.arg(4));
+    let (key, name, text) = (ctx.key(2), ctx.arg(3), before_nul(ctx.arg(4)));
     let parsed = match text {
         b"$" => Ok(None),
         _ => id_arg(ctx, 4).map(Some),
@@ -141,7 +141,7 @@ pub static XGROUP_SETID: Command = Command {
 
 fn xgroup_setid(ctx: &mut Ctx<'_>) -> Outcome {
     let (_, read) = parse_options(ctx, false)?;
-    let (key, name, text) = (ctx.key(2), ctx.arg(3), ctx.arg(4));
+    let (key, name, text) = (ctx.key(2), ctx.arg(3), before_nul(ctx.arg(4)));
     on_stream(ctx, |stream| {
         let (log, group) = stream
             .group_mut(name)

@@ -29,7 +29,7 @@ use crate::config::Config;
 use crate::ds::stream::{ID_TEXT_MAX, StreamId};
 use crate::exec::Ctx;
 use crate::exec::command::Command;
-use crate::resp::{Error, OwnedArgs, Reply};
+use crate::resp::{Error, OwnedArgs, Reply, before_nul, is_word};
 use crate::types::stream::{NodeLimits, RefPolicy, Stream, parse_strict};
 use std::fmt::Display;
 
@@ -98,13 +98,8 @@ fn policy_word(word: &[u8]) -> Option<RefPolicy> {
         (b"DELREF", RefPolicy::DelRef),
         (b"ACKED", RefPolicy::Acked),
     ];
-    let found = words.iter().find(|(w, _)| word.eq_ignore_ascii_case(w))?;
+    let found = words.iter().find(|(w, _)| is_word(word, w))?;
     Some(found.1)
-}
-
-/// What upstream quotes of a name in an error: the bytes before the first NUL.
-fn before_nul(name: &[u8]) -> &[u8] {
-    memchr::memchr(0, name).map_or(name, |end| &name[..end])
 }
 
 /// The error for a group that is not there, or whose key is not.

@@ -16,7 +16,7 @@ use crate::exec::blocking::{Unit, deadline, may_wait, was_woken};
 use crate::exec::command::{Command, Group, KeySpec, acl, flags};
 use crate::exec::{BlockOn, Ctx, Flow, Outcome};
 use crate::keyspace::{Key, Type};
-use crate::resp::{Error, OwnedArgs};
+use crate::resp::{Error, OwnedArgs, before_nul};
 use crate::types::stream::Log;
 
 /// The row of XREAD.
@@ -157,7 +157,7 @@ fn meaningless(sign: char) -> Error {
 fn resolve(ctx: &mut Ctx<'_>, r: &Request<'_>, n: usize) -> Result<From, Error> {
     let key = ctx.key(r.keys_at + n);
     let id_at = r.keys_at + r.streams + n;
-    let text = ctx.arg(id_at);
+    let text = before_nul(ctx.arg(id_at));
     let old_form = ctx.server.config.compat_before(7, 2);
     let woken = old_form && r.group.is_some() && was_woken(ctx);
     let mut db = ctx.db();
@@ -182,7 +182,11 @@ fn resolve(ctx: &mut Ctx<'_>, r: &Request<'_>, n: usize) -> Result<From, Error> 
         b">" => Err(Error::new(
             "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option.",
         )),
-        _ => id_arg(ctx, id_at).map(From::After),
+        _ => Ok(match id_arg(ctx, id_at)? {
+            // Compat: the id that > stands for upstream.
+            StreamId::MAX if r.group.is_some() => From::New,
+            id => From::After(id),
+        }),
     }
 }
 
@@ -197,9 +201,9 @@ fn before_last(log: &Log) -> StreamId {
 fn no_group_to_read(key: &[u8], group: &[u8]) -> Error {
     let parts: [&[u8]; 5] = [
         b"NOGROUP No such key '",
-        super::before_nul(key),
+        before_nul(key),
         b"' or consumer group '",
-        super::before_nul(group),
+        before_nul(group),
         b"' in XREADGROUP with GROUP option",
     ];
     Error::Bytes(parts.concat())

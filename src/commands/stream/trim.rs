@@ -5,7 +5,7 @@ use crate::client::ClientFlags;
 use crate::ds::numtext::parse_i64;
 use crate::ds::stream::StreamId;
 use crate::exec::Ctx;
-use crate::resp::{Error, OwnedArgs};
+use crate::resp::{Error, OwnedArgs, is_word};
 use crate::types::stream::{
     AddId, Log, RefPolicy, Stream, TrimEffort, TrimTo, default_limit, parse_add, parse_strict,
 };
@@ -47,9 +47,9 @@ impl TrimOptions {
             let text = ctx.arg(i);
             // No option starts like an id.
             let digit = text.first().is_some_and(|b| b.is_ascii_digit());
-            let next = if text == b"*" || digit {
+            let next = if is_word(text, b"*") || digit {
                 None
-            } else if text.eq_ignore_ascii_case(b"NOMKSTREAM") {
+            } else if is_word(text, b"NOMKSTREAM") {
                 o.no_create = true;
                 Some(i + 1)
             } else {

@@ -54,11 +54,10 @@ pub static ZINCRBY: Command = Command {
 };
 
 fn zincrby(ctx: &mut Ctx<'_>) -> Outcome {
-    let mut o = AddOptions {
-        first: 2,
-        ..AddOptions::default()
-    };
+    // Compat: to upstream it is ZADD with INCR, whose words it takes.
+    let mut o = AddOptions::parse(ctx);
     o.flags.incr = true;
+    o.check(ctx)?;
     add(ctx, o)
 }
 

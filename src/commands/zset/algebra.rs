@@ -10,7 +10,7 @@ use crate::ds::numtext::{I64_TEXT_MAX, parse_f64, parse_i64};
 use crate::exec::command::{Command, Group, KeySpec, acl, flags};
 use crate::exec::{Ctx, Flow, Outcome};
 use crate::keyspace::{DbView, Key, Type, ValueRef};
-use crate::resp::{Args, Error};
+use crate::resp::{Args, Error, is_word};
 use crate::types::set::Set;
 use crate::types::zset::{AddFlags, Limits, ZSet};
 
@@ -33,7 +33,7 @@ impl Aggregate {
     fn parse(text: &[u8]) -> Result<Self, Error> {
         [("SUM", Self::Sum), ("MIN", Self::Min), ("MAX", Self::Max)]
             .into_iter()
-            .find(|(word, _)| text.eq_ignore_ascii_case(word.as_bytes()))
+            .find(|(word, _)| is_word(text, word.as_bytes()))
             .map(|(_, a)| a)
             .ok_or(Error::Syntax)
     }

@@ -10,7 +10,7 @@ use crate::exec::blocking::{Unit, deadline, wait_for};
 use crate::exec::command::{Command, Group, KeySpec, acl, flags};
 use crate::exec::{Ctx, Flow, Outcome};
 use crate::keyspace::Key;
-use crate::resp::{Error, OwnedArgs, Reply};
+use crate::resp::{Error, OwnedArgs, Reply, is_word};
 use crate::types::zset::ZSet;
 
 /// Which end members are taken from.
@@ -23,9 +23,9 @@ enum End {
 impl End {
     /// The argument MIN or MAX.
     fn parse(text: &[u8]) -> Result<Self, Error> {
-        if text.eq_ignore_ascii_case(b"MIN") {
+        if is_word(text, b"MIN") {
             Ok(End::Min)
-        } else if text.eq_ignore_ascii_case(b"MAX") {
+        } else if is_word(text, b"MAX") {
             Ok(End::Max)
         } else {
             Err(Error::Syntax)

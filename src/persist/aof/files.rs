@@ -6,10 +6,12 @@
 
 use super::manifest::{FileType, Manifest, ManifestError};
 use super::{Aof, AofState};
+use crate::observe::Event;
 use crate::persist::storage::StoredFile;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 impl Aof {
     fn manifest_name(&self) -> String {
@@ -163,7 +165,7 @@ impl Aof {
         let mut new = self.manifest.clone();
         let base = new.next_base(&self.filename, rdb);
         let base_path = self.path_of(&base);
-        self.storage.rename(temp, &base_path)?;
+        self.rename(temp, &base_path)?;
         log::info!(
             "Successfully renamed the temporary AOF base file {} into {base}",
             temp.display()
@@ -178,19 +180,27 @@ impl Aof {
             let _ = self.storage.remove(&base_path);
             return Err(e);
         }
+        let start = Instant::now();
         self.earlier_size = self.storage.len_of(&base_path)?;
+        self.moments.push((Event::AofFstat, millis_since(start)));
         self.base_size = self.size();
         Ok(())
     }
 
-    fn name_temp_incr(&self, new: &mut Manifest) -> io::Result<()> {
+    fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        let start = Instant::now();
+        let renamed = self.storage.rename(from, to);
+        self.moments.push((Event::AofRename, millis_since(start)));
+        renamed
+    }
+
+    fn name_temp_incr(&mut self, new: &mut Manifest) -> io::Result<()> {
         if self.state != AofState::WaitRewrite {
             return Ok(());
         }
         let temp = self.temp_incr_name();
         let name = new.next_incr(&self.filename);
-        self.storage
-            .rename(&self.path_of(&temp), &self.path_of(&name))?;
+        self.rename(&self.path_of(&temp), &self.path_of(&name))?;
         log::info!("Successfully renamed the temporary AOF incr file {temp} into {name}");
         Ok(())
     }
@@ -219,4 +229,8 @@ impl Aof {
         }
         Ok(())
     }
+}
+
+fn millis_since(start: Instant) -> u64 {
+    start.elapsed().as_millis() as u64
 }

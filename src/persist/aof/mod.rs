@@ -29,6 +29,7 @@ pub mod syncer;
 mod tests;
 
 use crate::config::Config;
+use crate::observe::Event;
 use crate::persist::storage::{Disk, Storage};
 use log::Log;
 use manifest::Manifest;
@@ -86,6 +87,8 @@ pub struct Aof {
     pub failures: u64,
     /// `aof_last_cow_size`.
     pub last_cow_size: u64,
+    /// How long renames and questions for sizes took, ms, since the server last looked (LATENCY).
+    pub moments: Vec<(Event, u64)>,
     limit: Limit,
 }
 
@@ -115,6 +118,7 @@ impl Aof {
             rewrites: 0,
             failures: 0,
             last_cow_size: 0,
+            moments: Vec::new(),
             limit: Limit::default(),
         }
     }

@@ -57,8 +57,8 @@ pub struct Payload<'a> {
     pub version: u16,
 }
 
-/// Checks the footer and takes it off. `check_crc` is off only for `DEBUG`-like uses.
-pub fn verify(payload: &[u8]) -> Result<Payload<'_>, DumpError> {
+/// Checks the footer and takes it off; the checksum too, unless DEBUG switched that off.
+pub fn verify(payload: &[u8], check_crc: bool) -> Result<Payload<'_>, DumpError> {
     let at = payload
         .len()
         .checked_sub(FOOTER_LEN)
@@ -71,7 +71,7 @@ pub fn verify(payload: &[u8]) -> Result<Payload<'_>, DumpError> {
         ),
         _ => return Err(DumpError::Footer),
     };
-    let crc_ok = stored == 0 || stored == crc64::checksum(&payload[..at + 2]);
+    let crc_ok = !check_crc || stored == crc64::checksum(&payload[..at + 2]);
     if crc_ok && readable_version(version, None) {
         Ok(Payload { body, version })
     } else {
@@ -83,10 +83,11 @@ pub fn verify(payload: &[u8]) -> Result<Payload<'_>, DumpError> {
 /// streamed elements). Empty collections and anything left unread are refused.
 pub fn decode_with<'p, T>(
     payload: &'p [u8],
+    check_crc: bool,
     deep: bool,
     build: impl FnOnce(Value<'_, &'p [u8]>) -> Result<T, RdbError>,
 ) -> Result<T, DumpError> {
-    let Payload { body, version } = verify(payload)?;
+    let Payload { body, version } = verify(payload, check_crc)?;
     let mut decoder = Decoder::for_payload(body, body.len(), version, deep);
     let value = decoder.payload_value()?;
     if matches!(value, Value::Empty) {
@@ -101,7 +102,7 @@ pub fn decode_with<'p, T>(
 
 /// Decodes a payload into an owned value. Duplicates among streamed elements are not looked for here.
 pub fn decode(payload: &[u8], deep: bool) -> Result<RdbValue, DumpError> {
-    decode_with(payload, deep, |value| {
+    decode_with(payload, true, deep, |value| {
         let owned = value.into_owned()?;
         owned.ok_or_else(|| RdbError::new(0, Reason::EmptyKey))
     })
@@ -154,7 +155,7 @@ pub fn encode_functions<'a>(sources: impl Iterator<Item = &'a [u8]>, compress: b
 
 /// The library sources in a FUNCTION DUMP payload.
 pub fn decode_functions(payload: &[u8]) -> Result<Vec<Vec<u8>>, DumpError> {
-    let Payload { body, .. } = verify(payload)?;
+    let Payload { body, .. } = verify(payload, true)?;
     let mut source = Source::with_buffer(body, body.len(), false);
     let mut out = Vec::new();
     while source.offset() < body.len() as u64 {

@@ -177,8 +177,12 @@ impl Server {
 
     fn take_new_base(&mut self, temp: &Path, rdb: bool) -> bool {
         let keep_history = self.config.aof_disable_auto_gc;
+        let installed = self.persist.aof.install_base(temp, rdb);
+        for (event, took_ms) in std::mem::take(&mut self.persist.aof.moments) {
+            self.latency.note(event, took_ms, self.clock.now_s());
+        }
         let aof = &mut self.persist.aof;
-        if let Err(e) = aof.install_base(temp, rdb) {
+        if let Err(e) = installed {
             log::warn!("Error trying to put the new base file of the AOF in place: {e}");
             self.rewrite_failed();
             return false;

@@ -2,6 +2,7 @@
 //!
 //! `$` and `>` mean something different per command and are left to the callers.
 use crate::ds::stream::StreamId;
+use crate::resp::before_nul;
 use std::fmt;
 
 /// Why an id argument was refused; displays as the error reply's text.
@@ -63,6 +64,7 @@ pub fn parse_strict(text: &[u8], missing_seq: u64) -> Result<StreamId, IdError> 
     if text.len() > 127 {
         return Err(IdError::Invalid);
     }
+    let text = before_nul(text);
     let (ms, seq) = match memchr::memchr(b'-', text) {
         Some(dash) => (&text[..dash], Some(&text[dash + 1..])),
         None => (text, None),
@@ -77,7 +79,7 @@ pub fn parse_strict(text: &[u8], missing_seq: u64) -> Result<StreamId, IdError> 
 
 /// Like [`parse_strict`], and `-` and `+` are the first and the last possible id.
 pub fn parse_bound(text: &[u8], missing_seq: u64) -> Result<StreamId, IdError> {
-    match text {
+    match before_nul(text) {
         b"-" => Ok(StreamId::ZERO),
         b"+" => Ok(StreamId::MAX),
         _ => parse_strict(text, missing_seq),
@@ -104,6 +106,7 @@ pub fn parse_end(text: &[u8]) -> Result<StreamId, IdError> {
 
 /// The id argument of XADD.
 pub fn parse_add(text: &[u8]) -> Result<AddId, IdError> {
+    let text = before_nul(text);
     if text == b"*" {
         return Ok(AddId::Auto);
     }

@@ -294,6 +294,35 @@ impl Conn {
             .expect("a socket option");
     }
 
+    /// Everything that arrived by now, as it came; a connection that ended says `<end>`.
+    pub fn take(&mut self) -> Vec<u8> {
+        self.stream.set_nonblocking(true).expect("a socket option");
+        let end = loop {
+            match self.fill() {
+                Ok(()) => {}
+                Err(e) => break e.kind() != io::ErrorKind::WouldBlock,
+            }
+        };
+        self.stream.set_nonblocking(false).expect("a socket option");
+        if end {
+            self.buffer.extend_from_slice(b"<end>");
+        }
+        std::mem::take(&mut self.buffer)
+    }
+
+    /// Whether something arrived that was not read yet; does not wait.
+    pub fn is_readable(&self) -> bool {
+        let look = || {
+            self.stream.set_nonblocking(true)?;
+            let peeked = self.stream.peek(&mut [0]);
+            self.stream.set_nonblocking(false)?;
+            peeked
+        };
+        // An end that arrived is something to read as well.
+        let nothing_yet = |e: io::Error| matches!(e.kind(), io::ErrorKind::WouldBlock);
+        !self.buffer.is_empty() || !look().is_err_and(nothing_yet)
+    }
+
     /// Bytes that arrived and were not yet read as replies.
     pub fn leftover(&self) -> &[u8] {
         &self.buffer

@@ -475,7 +475,9 @@ mod tests {
         // Both ends at random; the middle of a long one is all the same, which Miri makes a thousand times quicker.
         let mut all = vec![r.next_u64() as u8; len];
         let end = len.saturating_sub(20);
-        all.iter_mut().take(20).for_each(|b| *b = r.next_u64() as u8);
+        all.iter_mut()
+            .take(20)
+            .for_each(|b| *b = r.next_u64() as u8);
         all[end..].iter_mut().for_each(|b| *b = r.next_u64() as u8);
         all
     }

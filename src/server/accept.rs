@@ -74,6 +74,7 @@ impl Server {
         } else {
             self.stats.connections += 1;
         }
+        log::debug!("Accepted {}", conn.peer());
         let id = self.clients.new_id();
         let mut client = Box::new(Client::new(id, conn, self.clock.now_s()));
         if matches!(client.conn, Conn::Unix(_)) {

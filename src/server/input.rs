@@ -212,7 +212,15 @@ fn keep_rest(client: &mut Client, mut buf: Vec<u8>, used: usize) {
 
 fn note_read(server: &mut Server, client: &mut Client, r: io::Result<usize>, room: usize) -> Read {
     match r {
-        Ok(0) => Read::Closed,
+        Ok(0) => {
+            log::debug!(
+                "Client closed connection id={} addr={} laddr={}",
+                client.id,
+                client.conn.peer(),
+                client.conn.local()
+            );
+            Read::Closed
+        }
         Ok(n) => {
             server.stats.reads += 1;
             server.stats.net_in += n as u64;

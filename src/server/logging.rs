@@ -67,6 +67,9 @@ pub fn start(config: &Config) -> io::Result<()> {
     let to_syslog = sink.to_syslog;
     env_logger::Builder::new()
         .filter_level(LevelFilter::Trace)
+        // What libraries tell about themselves concerns no operator.
+        .filter_module("mio", LevelFilter::Warn)
+        .filter_module("rustls", LevelFilter::Warn)
         .target(env_logger::Target::Pipe(Box::new(sink)))
         .format(move |out, record| format_line(out, record, to_syslog))
         .init();

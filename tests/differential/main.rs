@@ -12,6 +12,7 @@ mod families;
 mod grammar;
 #[path = "../it/harness/mod.rs"]
 mod harness;
+mod info;
 mod known;
 mod pair;
 mod scripts;

@@ -13,6 +13,7 @@ mod hostile;
 mod info;
 mod latency;
 mod limits;
+mod logging;
 mod memory;
 mod metrics;
 mod migrate;

@@ -13,5 +13,5 @@ fuzz_target!(|bytes: &[u8]| {
         }
     }
     let _ = dump::decode_functions(&payload);
-    let _ = dump::verify(bytes);
+    let _ = dump::verify(bytes, true);
 });

@@ -169,9 +169,7 @@ impl<R: Read> Elements<'_, R> {
             Layout::PairTtl { min_expire_ms } => {
                 expire_ms = relative_expire(self.source, min_expire_ms)?
             }
-            Layout::PairTtlAbsolute => {
-                expire_ms = Some(self.source.number()?).filter(|&ms| ms != 0)
-            }
+            Layout::PairTtlAbsolute => expire_ms = absolute_expire(self.source)?,
             _ => {}
         }
         self.member.clear();
@@ -252,6 +250,15 @@ fn relative_expire<R: Read>(
             Some(ms) if ms <= MAX_FIELD_EXPIRE_MS => Ok(Some(ms)),
             _ => Err(source.corrupt("Hash field expiration out of range")),
         },
+    }
+}
+
+fn absolute_expire<R: Read>(source: &mut Source<R>) -> Result<Option<u64>, RdbError> {
+    match source.number()? {
+        0 => Ok(None),
+        // A later one would be saved in a form that does not load.
+        ms if ms <= MAX_FIELD_EXPIRE_MS => Ok(Some(ms)),
+        _ => Err(source.corrupt("Hash field expiration out of range")),
     }
 }
 

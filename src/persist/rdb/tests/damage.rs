@@ -334,3 +334,19 @@ fn the_official_suites_damaged_payloads() {
         "{met} payloads, {refused} to be refused: is the script read right?"
     );
 }
+
+/// The first layout of hashes with times holds them as they are (type 22): one that no other layout can hold is refused, or the next
+/// file would not load.
+#[test]
+fn a_field_time_beyond_what_can_be_saved_is_refused() {
+    let payload = |ms: u64| {
+        let mut body = vec![22, 1, 0x81];
+        body.extend_from_slice(&ms.to_be_bytes());
+        body.extend_from_slice(b"\x01f\x01v");
+        dump::add_footer(body)
+    };
+    let latest = (1 << 46) - 1;
+    assert!(dump::decode(&payload(latest), true).is_ok());
+    assert!(dump::decode(&payload(latest + 1), true).is_err());
+    assert!(dump::decode(&payload(u64::MAX), true).is_err());
+}

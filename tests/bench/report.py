@@ -45,7 +45,8 @@ def picture(results, names):
     for part in ("throughput", "commands"):
         for row, by in results.get(part, {}).get("us", {}).items():
             peers = [by[n] for n in names[:-1] if by.get(n)]
-            if by.get(names[-1]) and peers:
+            # A row without a server is there to compare with.
+            if by.get(names[-1]) and peers and "(no server)" not in row:
                 rows.append((row, by[names[-1]] / min(peers)))
     high, left, scale = 18, 190, 300
     svg = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + int(scale * 1.5)}" height="{high * len(rows) + 50}" font-family="sans-serif" font-size="12">']

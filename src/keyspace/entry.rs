@@ -60,18 +60,26 @@ pub enum StrRef<'a> {
     Shared(SharedStr<'a>),
 }
 
-/// Bytes that lie in an `Arc` owned by an entry.
+/// Bytes that lie in an `Arc` owned by an entry. It keeps the pointer of the `Arc`, as a reference to the vector would not reach the
+/// counts before it.
 #[derive(Debug, Clone, Copy)]
-pub struct SharedStr<'a>(&'a Vec<u8>);
+pub struct SharedStr<'a>(*const Vec<u8>, PhantomData<&'a Entry>);
 
-impl SharedStr<'_> {
+impl<'a> SharedStr<'a> {
+    /// The bytes.
+    #[inline]
+    pub fn get(self) -> &'a Vec<u8> {
+        // SAFETY: only `Entry::str` makes a SharedStr, from the pointer that `Arc::into_raw` gave; the entry, borrowed for 'a, owns a
+        // count.
+        unsafe { &*self.0 }
+    }
+
     /// Another owner of the same bytes.
     pub fn to_arc(self) -> Arc<Vec<u8>> {
-        let p: *const Vec<u8> = self.0;
-        // SAFETY: only `Entry::str` makes a SharedStr, from the pointer that `Arc::into_raw` gave; the entry still owns its count.
+        // SAFETY: as in `get`.
         unsafe {
-            Arc::increment_strong_count(p);
-            Arc::from_raw(p)
+            Arc::increment_strong_count(self.0);
+            Arc::from_raw(self.0)
         }
     }
 }
@@ -79,7 +87,7 @@ impl SharedStr<'_> {
 impl Deref for SharedStr<'_> {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
-        self.0
+        self.get()
     }
 }
 
@@ -93,7 +101,7 @@ impl<'a> StrRef<'a> {
         match self {
             StrRef::Int(i) => buf.format(i).as_bytes(),
             StrRef::Bytes(b) => b,
-            StrRef::Shared(b) => b.0,
+            StrRef::Shared(b) => b.get(),
         }
     }
 
@@ -400,7 +408,7 @@ impl Entry {
         match self.str() {
             // The counts of the Arc and the Vec they count.
             Some(StrRef::Shared(s)) => {
-                own + class_bytes(16 + size_of::<Vec<u8>>()) + class_bytes(s.0.capacity())
+                own + class_bytes(16 + size_of::<Vec<u8>>()) + class_bytes(s.get().capacity())
             }
             Some(_) => own,
             None => own + super::value::mem_bytes(self, samples),
@@ -429,10 +437,9 @@ impl Entry {
         if self.encoding() == Encoding::Int {
             return Some(StrRef::Int(self.word() as i64));
         }
-        // SAFETY: a string with a word that is no integer holds what `Arc::into_raw` gave, and the entry owns that count.
-        Some(StrRef::Shared(SharedStr(unsafe {
-            &*(self.word() as *const Vec<u8>)
-        })))
+        // A string with a word that is no integer holds what `Arc::into_raw` gave, and the entry owns that count.
+        let shared = SharedStr(self.word() as *const Vec<u8>, PhantomData);
+        Some(StrRef::Shared(shared))
     }
 
     /// The string's bytes to change in place, when they lie inline.

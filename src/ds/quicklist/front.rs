@@ -1,7 +1,7 @@
 //! Pushing at the head without moving a full node for each element.
 //!
-//! A listpack grows at its end for nothing, but at its start everything behind moves: for a node of 8 KB that is most of what
-//! an LPUSH costs. So pushes at the head go to a short node of their own, the *front*, up to [`FRONT_BYTES`]; then its entries
+//! A listpack grows at its end for nothing, but at its start everything behind moves: with nodes of 8 KB that was the largest part
+//! of an LPUSH outside the kernel. So pushes at the head go to a short node of their own, the *front*, up to [`FRONT_BYTES`]; then its entries
 //! are poured into the node behind, as many as fit, with one move for all of them. Nodes end up as full as without it.
 //!
 //! `has_front` says that the first node came about so: where a list is about to become one listpack again, it counts as part

@@ -85,6 +85,8 @@ bitflags! {
         const DEBUGS_SYNC = 1 << 30;
         /// The poller told of the end of its input: it is read up to there, as the end is told only once.
         const ENDED = 1 << 31;
+        /// On the list of those to whom messages to many are to be written.
+        const PENDING_FANOUT = 1 << 32;
     }
 }
 

@@ -2,8 +2,10 @@
 
 use super::conn::Conn;
 use super::listen::Listener;
+use crate::sys::io::wait_readable;
 use mio::{Events, Interest, Poll, Waker};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,6 +58,9 @@ impl From<mio::Token> for Token {
     }
 }
 
+/// Shorter waits than this take a second system call.
+const MILLISECOND: Duration = Duration::from_millis(1);
+
 /// One source that became ready.
 #[derive(Debug, Clone, Copy)]
 pub struct Readiness {
@@ -94,12 +99,20 @@ impl Poller {
     }
 
     /// Waits at most `timeout` (None: until something happens) and appends what is ready to `batch`. A signal ends the wait
-    /// early without an error.
+    /// early without an error. Times below a millisecond are kept as well.
     pub fn wait(
         &mut self,
         timeout: Option<Duration>,
         batch: &mut Vec<Readiness>,
     ) -> io::Result<()> {
+        let timeout = match timeout {
+            Some(t) if t < MILLISECOND && !t.is_zero() => {
+                // epoll_wait counts in milliseconds, and mio rounds up.
+                wait_readable(self.poll.as_raw_fd(), t)?;
+                Some(Duration::ZERO)
+            }
+            t => t,
+        };
         match self.poll.poll(&mut self.events, timeout) {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => return Ok(()),
             r => r?,

@@ -9,14 +9,14 @@
 use super::transfer::Transfer;
 use crate::net::Conn;
 use std::io::{self, Read};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Bytes read from the socket at once.
 const CHUNK: usize = 64 * 1024;
 /// Bytes buffered, at most, before the loader takes some.
 const FULL: usize = 1024 * 1024;
-/// One wait for the socket, ms: between two of them the clock is looked at.
-const WAIT_MS: i32 = 100;
+/// One wait for the socket: between two of them the clock is looked at.
+const WAIT: Duration = Duration::from_millis(100);
 
 /// How a pump ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,7 +116,7 @@ impl Feed {
                     if start.elapsed().as_millis() > self.timeout_ms {
                         return Err(io::ErrorKind::TimedOut.into());
                     }
-                    crate::sys::io::wait_readable(self.conn.raw_fd(), WAIT_MS)?;
+                    crate::sys::io::wait_readable(self.conn.raw_fd(), WAIT)?;
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),

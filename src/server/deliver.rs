@@ -73,12 +73,29 @@ impl Door<'_> {
         when: fn(&Client) -> bool,
         write: impl Fn(&mut Reply<'_>),
     ) -> bool {
+        self.deliver_by(queue_write, to, when, write)
+    }
+
+    /// Like [`Door::deliver`], for a message that many receive: they are written together ([`super::fanout`]).
+    #[inline]
+    pub fn deliver_to_many(&mut self, to: ClientRef, write: impl Fn(&mut Reply<'_>)) -> bool {
+        self.deliver_by(|q, c| q.fanout.add(c), to, |_| true, write)
+    }
+
+    #[inline]
+    fn deliver_by(
+        &mut self,
+        queue: fn(&mut Queues, &mut Client),
+        to: ClientRef,
+        when: fn(&Client) -> bool,
+        write: impl Fn(&mut Reply<'_>),
+    ) -> bool {
         if let Some(client) = self.clients.get_mut(to) {
             if client.has(ClientFlags::CLOSE_ASAP) || !when(client) {
                 return true;
             }
             write(&mut client.reply());
-            queue_write(self.queues, client);
+            queue(self.queues, client);
             if over_limit(self.config, self.now_s, client, 0) {
                 self.stats.output_buffer_limit_disconnections += 1;
                 close_soon(self.queues, client);

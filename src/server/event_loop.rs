@@ -21,7 +21,7 @@ impl Server {
             }
             let timeout = self.wait_time(next_cron_ms);
             if !timeout.is_zero() {
-                self.rest(woke_ns);
+                self.rest(woke_ns, timeout);
             }
             batch.clear();
             if let Err(e) = self.poller.wait(Some(timeout), &mut batch) {
@@ -50,11 +50,12 @@ impl Server {
         self.stats.loop_max_us = self.stats.loop_max_us.max(took_us);
     }
 
-    /// Lets more clients come before the next turn, when many are at work. The turn before began at `woke_ns`.
-    fn rest(&mut self, woke_ns: u64) {
+    /// Lets more clients come before the next turn, when many are at work and nothing is due sooner. The turn before began at
+    /// `woke_ns`.
+    fn rest(&mut self, woke_ns: u64, due_in: Duration) {
         let max_us = self.config.wakeup_coalescing_us;
         if let Some(rest) = self.wakeups.rest(woke_ns, self.clock.mono_ns, max_us) {
-            std::thread::sleep(rest);
+            std::thread::sleep(rest.min(due_in));
         }
     }
 
@@ -78,10 +79,13 @@ impl Server {
             .min(next_cron_ms)
             .min(self.failover_deadline_ms())
             .min(self.next_expiry_ms().unwrap_or(i64::MAX));
-        let wait = Duration::from_millis((first - self.clock.now_ms).max(0) as u64);
-        match self.next_defrag_ns() {
+        let mut wait = Duration::from_millis((first - self.clock.now_ms).max(0) as u64);
+        if let Some(at) = self.next_defrag_ns() {
+            wait = wait.min(Duration::from_nanos(at.saturating_sub(mono_ns())));
+        }
+        match self.fanout_due_in(self.clock.mono_ns) {
             None => wait,
-            Some(at) => wait.min(Duration::from_nanos(at.saturating_sub(mono_ns()))),
+            Some(due) => wait.min(due),
         }
     }
 

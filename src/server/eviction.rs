@@ -76,7 +76,7 @@ impl Server {
         // Replies and messages that only wait for the end of the turn take memory that no key need go for. Those behind a
         // change that the AOF does not hold yet have to wait.
         if self.persist.aof.log.buffered() == 0 {
-            self.write_pending();
+            self.write_all_pending();
         }
         let too_much = self.counted_memory().saturating_sub(limit);
         let start = mono_ns();

@@ -195,7 +195,7 @@ impl Server {
         }
         // Of those served before the script in this turn.
         self.flush_aof(false);
-        self.write_pending();
+        self.write_all_pending();
         self.close_marked();
         self.note_cron_while_blocked(start);
     }

@@ -16,6 +16,7 @@ pub mod deliver;
 pub mod event_loop;
 pub mod eviction;
 pub mod expiry;
+pub mod fanout;
 mod flushing;
 pub mod host;
 pub mod input;
@@ -206,6 +207,8 @@ impl Default for Reports {
 pub struct Queues {
     /// Have replies to write.
     pub write: Vec<ClientRef>,
+    /// Have messages that went to many.
+    pub fanout: fanout::FanOut,
     /// May have more to read (their last read filled the buffer).
     pub read: VecDeque<ClientRef>,
     /// What the poller reported and nobody looked at yet. Here rather than with the turn that waited, because readiness is told

@@ -3,6 +3,7 @@
 use super::{Server, deliver};
 use crate::client::{Client, ClientFlags, ClientRef};
 use std::io;
+use std::time::Duration;
 
 /// Output buffers kept for the next replies.
 const SPARE_BUFFERS: usize = 64;
@@ -35,8 +36,46 @@ impl Server {
         deliver::close_soon(&mut self.queues, client);
     }
 
-    /// Writes once for every client that has replies.
+    /// Writes once for every client that has replies, and messages to many when they are due.
     pub fn write_pending(&mut self) {
+        self.write_queued();
+        if self.queues.fanout.is_empty() {
+            return;
+        }
+        let now_ns = self.clock.tick();
+        let over = self.shutdown.done().is_some();
+        if over || self.fanout_due_in(now_ns) == Some(Duration::ZERO) {
+            self.write_fanout(now_ns);
+        }
+    }
+
+    /// Writes to every client that has something to be written.
+    pub fn write_all_pending(&mut self) {
+        self.write_queued();
+        self.write_fanout(self.clock.mono_ns);
+    }
+
+    /// How long after `now_ns` messages to many have to be written; None when there are none.
+    #[inline]
+    pub(super) fn fanout_due_in(&self, now_ns: u64) -> Option<Duration> {
+        let max_us = self.config.wakeup_coalescing_us;
+        self.queues.fanout.due_in(now_ns, max_us)
+    }
+
+    fn write_fanout(&mut self, began_ns: u64) {
+        let list = self.queues.fanout.take();
+        for h in &list {
+            // Who had replies as well was written to with them.
+            let waits = |c: &Client| c.has(ClientFlags::PENDING_FANOUT);
+            if self.clients.get(*h).is_none_or(waits) {
+                self.write_client(*h);
+            }
+        }
+        let ended_ns = self.clock.tick();
+        self.queues.fanout.written(list, began_ns, ended_ns);
+    }
+
+    fn write_queued(&mut self) {
         let mut list = std::mem::take(&mut self.queues.write);
         for h in list.drain(..) {
             self.write_client(h);
@@ -55,9 +94,9 @@ impl Server {
                 .extend(self.clients.contains(h).then_some(h));
             return;
         };
-        client
-            .flags
-            .remove(ClientFlags::PENDING_WRITE | ClientFlags::WRITE_BLOCKED);
+        client.flags.remove(
+            ClientFlags::PENDING_WRITE | ClientFlags::PENDING_FANOUT | ClientFlags::WRITE_BLOCKED,
+        );
         if !client.has(ClientFlags::CLOSE_ASAP) {
             self.write_out(&mut client);
         }
@@ -196,6 +235,10 @@ impl Server {
 
     /// Undoes every trace of a client in the other rooms and closes its connection.
     pub(super) fn forget(&mut self, client: &mut Client) {
+        if client.has(ClientFlags::PENDING_FANOUT) && !self.replies_wait_for_sync() {
+            // The publisher may have its answer already: what was sent before the end is not lost with it.
+            self.write_replies(client);
+        }
         crate::exec::blocking::unlink(self, client);
         crate::exec::multi::unwatch(self, client);
         if let Some(own) = client.subs.take() {

@@ -5,6 +5,7 @@
 
 use super::Server;
 use super::deliver::Door;
+use super::fanout;
 use crate::pubsub::Kind;
 use crate::resp::out::SHARE_FROM;
 use crate::resp::{OutBuf, Protocol, Reply};
@@ -122,8 +123,14 @@ pub fn publish_shard(server: &mut Server, channel: &[u8], payload: Payload<'_>) 
 }
 
 fn send(door: &mut Door<'_>, to: &[crate::client::ClientRef], message: &Encoded) -> usize {
-    for h in to {
-        door.deliver(*h, |r| message.write(r));
+    if to.len() < fanout::MANY {
+        for h in to {
+            door.deliver(*h, |r| message.write(r));
+        }
+    } else {
+        for h in to {
+            door.deliver_to_many(*h, |r| message.write(r));
+        }
     }
     to.len()
 }

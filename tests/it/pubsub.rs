@@ -173,3 +173,70 @@ fn through_the_client_crate() {
     assert_eq!(second.get_pattern::<String>().expect("a pattern"), "ch*");
     assert_eq!(second.get_channel_name(), "chat");
 }
+
+/// Subscribers of `ch`, more than are written to as to a client with a reply.
+fn crowd(server: &Server) -> Vec<Conn> {
+    let mut subs: Vec<Conn> = (0..30).map(|_| server.conn()).collect();
+    for s in &mut subs {
+        s.cmd("SUBSCRIBE ch");
+    }
+    subs
+}
+
+#[test]
+fn many_subscribers_get_every_message_in_order_however_fast_they_come() {
+    let server = Server::start(&[]);
+    let mut subs = crowd(&server);
+    let (mut one, mut other) = (server.conn(), server.conn());
+    for n in 0..300 {
+        assert_eq!(one.cmd(&format!("PUBLISH ch {n}")), Reply::Int(30));
+        if n % 7 == 0 {
+            other.cmd("SET k v");
+        }
+        if n % 10 == 0 {
+            // Its answer takes along the messages that it waits for.
+            subs[5].write(b"PING\r\n").expect("sent");
+        }
+    }
+    for (i, s) in subs.iter_mut().enumerate() {
+        let mut pongs = 0;
+        for n in 0..300 {
+            let mut message = words(s);
+            while message[0] == "pong" {
+                pongs += 1;
+                message = words(s);
+            }
+            assert_eq!(message, ["message", "ch", &n.to_string()], "subscriber {i}");
+        }
+        assert!(pongs <= if i == 5 { 30 } else { 0 });
+        assert!(s.leftover().is_empty() || i == 5);
+    }
+}
+
+#[test]
+fn messages_sent_before_the_end_arrive_before_it() {
+    let server = Server::start(&[]);
+    let mut subs = crowd(&server);
+    let mut publisher = server.conn();
+    for n in 0..5 {
+        publisher.cmd(&format!("PUBLISH ch {n}"));
+    }
+    let listed = publisher.cmd("CLIENT LIST TYPE pubsub");
+    let listed = String::from_utf8_lossy(listed.bytes().expect("text")).into_owned();
+    let first = listed.split(' ').next().expect("an id").replace("id=", "");
+    // So soon after those before that its writing is put off.
+    publisher.cmd("PUBLISH ch 5");
+    publisher.cmd(&format!("CLIENT KILL ID {first}"));
+    publisher.cmd("PUBLISH ch 6");
+    publisher
+        .write(b"PUBLISH ch 7\r\nSHUTDOWN NOSAVE\r\n")
+        .expect("sent");
+    for (i, s) in subs.iter_mut().enumerate() {
+        let last = if i == 0 { 5 } else { 7 };
+        for n in 0..=last {
+            let n = n.to_string();
+            assert_eq!(words(s), ["message", "ch", &n], "subscriber {i}");
+        }
+        assert!(s.is_closed_by_peer(), "subscriber {i}");
+    }
+}

@@ -9,7 +9,7 @@
 
 use super::convert::{self, Pushed};
 use super::loan::borrow;
-use super::lua::{Kind, Lua, Raise};
+use super::lua::{Lua, Raise, Word};
 use crate::client::{Client, CommandId};
 use crate::exec::command::{Command, CommandFlags as F};
 use crate::exec::{Ctx, call};
@@ -50,10 +50,10 @@ pub fn collect(lua: &mut Lua<'_>, args: &mut OwnedArgs) -> Result<(), &'static s
         return Err("Please specify at least one argument for this redis lib call");
     }
     for i in 1..=lua.nargs() {
-        match lua.kind(i as i32) {
-            Kind::String => args.push(lua.arg_bytes(i).unwrap_or_default()),
-            Kind::Number => push_number(args, lua.number(i as i32).unwrap_or(0.0)),
-            _ => return Err("Lua redis lib command arguments must be strings or integers"),
+        match lua.arg_word(i) {
+            Some(Word::Bytes(bytes)) => args.push(bytes),
+            Some(Word::Number(n)) => push_number(args, n),
+            None => return Err("Lua redis lib command arguments must be strings or integers"),
         }
     }
     Ok(())
@@ -86,7 +86,9 @@ fn run(lua: &mut Lua<'_>) -> Pushed {
     let mut args = std::mem::take(&mut server.scripts.args);
     args.clear();
     if let Err(text) = collect(lua, &mut args) {
-        give_back(lua, args);
+        if let Some((server, _)) = borrow(lua) {
+            give_back(server, args);
+        }
         let text = format!("ERR {text}");
         return push_failure(lua, text.as_bytes(), false);
     }
@@ -106,21 +108,19 @@ fn run(lua: &mut Lua<'_>) -> Pushed {
         Ok(()) => convert::push_reply(lua, out.contiguous()),
         Err(e) => push_failure(lua, e.as_bytes(), true),
     };
-    if let Some((_, client)) = borrow(lua) {
+    if let Some((server, client)) = borrow(lua) {
         client.out = out;
+        give_back(server, args);
     }
-    give_back(lua, args);
     pushed
 }
 
 /// Keeps the room of the arguments for the next call, unless it is a lot.
-fn give_back(lua: &mut Lua<'_>, mut args: OwnedArgs) {
+fn give_back(server: &mut Server, mut args: OwnedArgs) {
     const KEEP: usize = 64 * 1024;
-    if let Some((server, _)) = borrow(lua) {
-        args.clear();
-        if args.mem_bytes() < KEEP {
-            server.scripts.args = args;
-        }
+    args.clear();
+    if args.mem_bytes() < KEEP {
+        server.scripts.args = args;
     }
 }
 

@@ -75,8 +75,8 @@ impl Drop for End {
 
 /// The server and the client of the running script; None when no script runs (a library is being loaded).
 pub fn borrow<'a>(lua: &'a mut Lua<'_>) -> Option<(&'a mut Server, &'a mut Client)> {
-    // SAFETY: Lua faces are made for states whose allocator is ours.
-    unsafe { borrow_raw(lua.raw(), PhantomData).map(|(server, client, _)| (server, client)) }
+    // SAFETY: the heap belongs to the face's state, and `lend` lends a server and a client; the references end with the face.
+    unsafe { take(lua.heap()).map(|(server, client, _)| (server, client)) }
 }
 
 /// As [`borrow`], for hooks.

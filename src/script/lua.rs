@@ -41,6 +41,15 @@ impl Raise {
     }
 }
 
+/// A value that a command takes as an argument.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Word<'c> {
+    /// A string.
+    Bytes(&'c [u8]),
+    /// A number.
+    Number(f64),
+}
+
 /// What kind of value a slot holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -215,6 +224,7 @@ unsafe fn refuse(heap: *const Heap, nsize: usize) -> *mut c_void {
 #[derive(Debug)]
 pub struct Lua<'c> {
     l: *mut RawState,
+    heap: *mut Heap,
     nargs: c_int,
     call: PhantomData<&'c ()>,
 }
@@ -226,17 +236,25 @@ impl<'c> Lua<'c> {
     /// `l` must be a live state, used by nobody else for `'c`, whose allocator is [`allocate`]; its Heap must be marked native
     /// (or the state be in a protected call that holds no Rust values).
     pub unsafe fn from_raw(l: *mut RawState) -> Self {
-        Lua {
-            l,
-            // SAFETY: live by contract.
-            nargs: unsafe { ffi::lua_gettop(l) },
-            call: PhantomData,
+        // SAFETY: live by contract, with our allocator.
+        unsafe {
+            Lua {
+                l,
+                heap: heap_of(l),
+                nargs: ffi::lua_gettop(l),
+                call: PhantomData,
+            }
         }
     }
 
     /// The state itself, for the engine's own files.
     pub fn raw(&self) -> *mut RawState {
         self.l
+    }
+
+    /// The state's heap.
+    pub fn heap(&self) -> *mut Heap {
+        self.heap
     }
 
     // ---- arguments ----
@@ -257,6 +275,28 @@ impl<'c> Lua<'c> {
             let mut len = 0;
             let p = ffi::lua_tolstring(self.l, i as c_int, &mut len);
             Some(bytes_at(p.cast(), len))
+        }
+    }
+
+    /// Argument `i` (from 1) as a command takes it: a string or a number.
+    #[inline]
+    pub fn arg_word(&self, i: usize) -> Option<Word<'c>> {
+        if i == 0 || i > self.nargs() {
+            return None;
+        }
+        let i = i as c_int;
+        // SAFETY: a slot of the arguments, which stay on the stack for 'c, so a string is not collected; it is one where its
+        // bytes are asked for, so nothing is converted.
+        unsafe {
+            match Kind::of(ffi::lua_type(self.l, i)) {
+                Kind::String => {
+                    let mut len = 0;
+                    let p = ffi::lua_tolstring(self.l, i, &mut len);
+                    Some(Word::Bytes(bytes_at(p.cast(), len)))
+                }
+                Kind::Number => Some(Word::Number(ffi::lua_tonumber(self.l, i))),
+                _ => None,
+            }
         }
     }
 
@@ -541,6 +581,7 @@ impl<'c> Lua<'c> {
     pub fn again(&self) -> Lua<'c> {
         Lua {
             l: self.l,
+            heap: self.heap,
             nargs: self.top() as c_int,
             call: PhantomData,
         }
@@ -552,6 +593,19 @@ impl<'c> Lua<'c> {
     fn table(&self, i: c_int) -> c_int {
         assert!(self.kind(i) == Kind::Table, "slot {i} holds no table");
         i
+    }
+
+    /// Pushes a table with these strings as elements 1, 2 and so on. Their number is that of a command's arguments.
+    pub fn push_list<'s>(&mut self, items: impl ExactSizeIterator<Item = &'s [u8]>) {
+        self.new_table(items.len(), 0);
+        self.room();
+        for (i, text) in items.enumerate() {
+            // SAFETY: there is room for the one value on top of the table; Lua copies the bytes and takes it off again.
+            unsafe {
+                ffi::lua_pushlstring_(self.l, text.as_ptr().cast(), text.len());
+                ffi::lua_rawseti_(self.l, -2, i as c_int + 1);
+            }
+        }
     }
 
     /// Pushes a new table with room for `array` elements and `fields` others (hints; bounded here).
@@ -671,9 +725,10 @@ unsafe extern "C-unwind" fn trampoline(l: *mut RawState) -> c_int {
     unsafe {
         let f = ffi::lua_touserdata(l, ffi::lua_upvalueindex(1));
         let f = std::mem::transmute::<*mut c_void, NativeFn>(f);
-        let heap = heap_of(l);
+        let mut lua = Lua::from_raw(l);
+        let heap = lua.heap;
         (*heap).native += 1;
-        let raised = match f(&mut Lua::from_raw(l)) {
+        let raised = match f(&mut lua) {
             Ok(n) if !over_limit(heap) => {
                 (*heap).native -= 1;
                 return n as c_int;

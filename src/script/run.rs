@@ -203,8 +203,8 @@ fn run_lent(
         handle.debug();
     }
     let ended = handle.run(function, server, client, args, |lua| {
-        push_list(lua, args.slice(3, first_arg));
-        push_list(lua, args.from(first_arg));
+        lua.push_list(args.slice(3, first_arg).iter());
+        lua.push_list(args.from(first_arg).iter());
         if purpose == Purpose::Functions {
             return 2;
         }
@@ -226,14 +226,6 @@ fn run_lent(
         .flags
         .set(ClientFlags::SCRIPT, before.2.contains(ClientFlags::SCRIPT));
     (ended, resp3)
-}
-
-fn push_list(lua: &mut Lua<'_>, args: Args<'_>) {
-    lua.new_table(args.len(), 0);
-    for (i, arg) in args.iter().enumerate() {
-        lua.push_bytes(arg);
-        lua.raw_set_i(-2, i as i32 + 1);
-    }
 }
 
 /// Writes what the run came to.

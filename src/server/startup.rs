@@ -15,7 +15,7 @@ use crate::keyspace::lazyfree::LazyFree;
 use crate::net::listen::ListenError;
 use crate::persist::Persist;
 use crate::persist::aof::syncer::Syncer;
-use crate::sys::{crash, process, signal};
+use crate::sys::{crash, process, scheduling, signal};
 
 /// Why the server could not start. Display is the line for the log.
 #[derive(Debug)]
@@ -162,6 +162,9 @@ fn start(
         server.config.activedefrag = false;
     }
     host::bind_main_thread(&server.config, cpus);
+    if let Err(e) = scheduling::short_slices() {
+        log::debug!("The kernel keeps its time slices for the main thread: {e}");
+    }
     crash::attach(&*server);
     log::info!("monotonic clock: POSIX clock_gettime");
     server.host = Host {

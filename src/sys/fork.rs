@@ -24,7 +24,11 @@ pub fn fork() -> io::Result<Side> {
     // SAFETY: the child honours the rules in the head of this file; it only runs code that takes no lock and then `exit_now`.
     match unsafe { nix::unistd::fork() }? {
         nix::unistd::ForkResult::Parent { child } => Ok(Side::Parent(child.as_raw())),
-        nix::unistd::ForkResult::Child => Ok(Side::Child),
+        nix::unistd::ForkResult::Child => {
+            // It has no client waiting.
+            let _ = super::scheduling::usual_slices();
+            Ok(Side::Child)
+        }
     }
 }
 

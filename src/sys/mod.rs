@@ -18,6 +18,8 @@ pub mod process;
 #[allow(unsafe_code)]
 pub mod relocate;
 #[allow(unsafe_code)]
+pub mod scheduling;
+#[allow(unsafe_code)]
 pub mod signal;
 #[allow(unsafe_code)]
 pub mod syslog;

@@ -8,8 +8,8 @@
 //! |      4 |    n | body                                                      |
 //!
 //! The listpack header starts with exactly this field, so a listpack *is* a `ThinBuf`; other blobs (intset) use the body and
-//! pay four bytes. The allocation is always exactly as long as the length says: growth goes through `realloc`, which the
-//! allocator answers in place while the size class does not change, so there is no capacity to store and no slack to waste.
+//! pay four bytes. The allocation is as long as the allocator's size class for that length ([`room`]), which it would be anyhow:
+//! so a blob grows without a call into the allocator until the class is full, there is no capacity to store and no slack to waste.
 //!
 //! Invariant: `ptr` comes from the global allocator with `layout(len)`, where `len` is what the first four bytes say. Safe code
 //! sees the prefix only for reading (`as_slice`); `body_mut` starts behind it, so nothing outside this file can break it.
@@ -32,9 +32,21 @@ unsafe impl Send for ThinBuf {}
 // SAFETY: as above; `&ThinBuf` gives out only `&[u8]`.
 unsafe impl Sync for ThinBuf {}
 
+/// Bytes allocated for a blob of `len` bytes in total: jemalloc's size class. Source: jemalloc(3), table of size classes (8, then
+/// multiples of 8 up to 64, then four to each doubling up to 32 KB, then pages).
+#[inline]
+fn room(len: usize) -> usize {
+    if len <= 8 {
+        return 8;
+    }
+    let step = 1 << (len - 1).ilog2().saturating_sub(2).clamp(3, 12);
+    len.next_multiple_of(step)
+}
+
 /// The layout of a blob of `len` bytes in total. Eight-byte alignment keeps the low pointer bits free for callers' tags.
+#[inline]
 fn layout(len: usize) -> Layout {
-    Layout::from_size_align(len, 8).expect("blob length within isize")
+    Layout::from_size_align(room(len), 8).expect("blob length within isize")
 }
 
 fn check_len(len: usize) -> u32 {
@@ -62,7 +74,7 @@ impl ThinBuf {
         let Some(ptr) = NonNull::new(raw) else {
             handle_alloc_error(layout(len))
         };
-        // SAFETY: the allocation has `len` bytes: the prefix, then exactly the parts; it is fresh, so it overlaps nothing.
+        // SAFETY: the allocation has `len` bytes at least: the prefix, then exactly the parts; it is fresh, so it overlaps nothing.
         unsafe {
             write_prefix(ptr, prefix);
             write_parts(ptr, PREFIX, parts);
@@ -70,7 +82,7 @@ impl ThinBuf {
         ThinBuf { ptr }
     }
 
-    /// Total length including the prefix; this is also the allocation size.
+    /// Total length including the prefix.
     #[inline(always)]
     #[allow(clippy::len_without_is_empty)] // a blob always has its prefix
     pub fn len(&self) -> usize {
@@ -115,7 +127,7 @@ impl ThinBuf {
         if new > old {
             self.reallocate(old, new);
         }
-        // SAFETY: at this point the allocation holds max(old, new) bytes. The tail [range.end, old) is initialised and moves to
+        // SAFETY: at this point the allocation holds at least max(old, new) bytes. The tail [range.end, old) is initialised and moves to
         // [range.start + added, new), both inside; the gap is then filled completely by the parts, which borrow other memory.
         unsafe {
             let p = self.ptr.as_ptr();
@@ -139,7 +151,7 @@ impl ThinBuf {
             return;
         }
         self.reallocate(old, len);
-        // SAFETY: the allocation now has `len` bytes; bytes past `old` are fresh and get initialised here.
+        // SAFETY: the allocation now has `len` bytes at least; bytes past `old` are fresh and get initialised here.
         unsafe {
             if len > old {
                 self.ptr.as_ptr().add(old).write_bytes(0, len - old);
@@ -172,10 +184,14 @@ impl ThinBuf {
         ThinBuf { ptr }
     }
 
-    /// Changes the allocation from `old` to `new` bytes; the caller sets the prefix afterwards.
+    /// Makes the allocation that of a blob of `new` bytes, which was of `old`; the caller sets the prefix afterwards.
+    #[inline]
     fn reallocate(&mut self, old: usize, new: usize) {
-        // SAFETY: the block was allocated with layout(old); new is non-zero and fits isize (checked by check_len).
-        let raw = unsafe { realloc(self.ptr.as_ptr(), layout(old), new) };
+        if room(old) == room(new) {
+            return;
+        }
+        // SAFETY: the block was allocated with layout(old); new is non-zero and its room fits isize (checked by check_len).
+        let raw = unsafe { realloc(self.ptr.as_ptr(), layout(old), room(new)) };
         self.ptr = NonNull::new(raw).unwrap_or_else(|| handle_alloc_error(layout(new)));
     }
 }
@@ -238,6 +254,15 @@ mod tests {
             &buf.as_slice()[..PREFIX],
             (buf.len() as u32).to_le_bytes().as_slice()
         );
+    }
+
+    #[test]
+    #[cfg(not(miri))]
+    fn no_more_is_asked_for_than_the_allocator_gives_anyhow() {
+        for len in (PREFIX..70_000).chain([1 << 20, (1 << 20) + 1, 100_000_000, u32::MAX as usize])
+        {
+            assert_eq!(room(len), crate::sys::alloc::class_bytes(len), "{len}");
+        }
     }
 
     #[test]

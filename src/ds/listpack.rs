@@ -295,15 +295,19 @@ pub fn int_entry_bytes(value: i64) -> usize {
 pub fn entry_bytes(value: &[u8]) -> usize {
     match numtext::parse_i64(value) {
         Some(v) => int_entry_bytes(v),
-        None => {
-            let head = match value.len() {
-                0..64 => 1,
-                64..4096 => 2,
-                _ => 5,
-            };
-            head + value.len() + backlen_size(head + value.len())
-        }
+        None => text_entry_bytes(value.len()),
     }
+}
+
+/// Bytes that `len` bytes which are no integer take as an entry, backlen included.
+#[inline]
+pub fn text_entry_bytes(len: usize) -> usize {
+    let head = match len {
+        0..64 => 1,
+        64..4096 => 2,
+        _ => 5,
+    };
+    head + len + backlen_size(head + len)
 }
 
 /// Bytes of a listpack of `count` times the integer `value`: what converting an intset is going to cost.

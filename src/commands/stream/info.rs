@@ -74,7 +74,7 @@ fn parse_full(ctx: &Ctx<'_>) -> Result<Option<usize>, Error> {
 fn describe_log(log: &Log, reply: &mut Reply<'_>) {
     reply.bulk(b"length");
     reply.int(log.len() as i64);
-    let keys: Vec<[u8; 16]> = log.nodes().map(|(id, _)| id.to_be_bytes()).collect();
+    let keys: Vec<[u8; 16]> = log.nodes().map(|n| n.key.to_be_bytes()).collect();
     reply.bulk(b"radix-tree-keys");
     reply.int(keys.len() as i64);
     reply.bulk(b"radix-tree-nodes");

@@ -1,8 +1,8 @@
 //! Streams to and from the RDB format.
 //!
-//! Saving walks the stream where it lies: nodes go out as their listpacks, groups and consumers in order of their names, pending
-//! entries in order of their ids. Loading hands the decoder's parts to `types::stream::Builder`; node listpacks change owner and
-//! are not copied. The decoder has walked every entry of every node by then, so the builder's own deep check is left out.
+//! Saving walks the stream where it lies: nodes go out as listpacks, groups and consumers in order of their names, pending
+//! entries in order of their ids. Loading hands the decoder's parts to `types::stream::Builder`; it makes nodes of
+//! their listpacks. The decoder has walked every entry of every node by then, so the builder's own deep check is left out.
 //!
 //! Invariant: the type byte depends on the consumers alone (`stream_type`), so it is known before the body is begun.
 
@@ -34,8 +34,8 @@ pub(super) fn put<W: Write>(
     head.put(out, ty)?;
     let log = &stream.log;
     out.put_len(log.nodes().len() as u64)?;
-    for (key, pack) in log.nodes() {
-        out.put_stream_node(raw(key), pack.as_bytes())?;
+    for node in log.nodes() {
+        out.put_stream_node(raw(node.key), node.to_listpack().as_bytes())?;
     }
     out.put_stream_counters(&StreamCounters {
         length: log.len(),
@@ -83,7 +83,7 @@ pub(super) fn of_value(value: StreamValue) -> Result<Stream, RdbError> {
 fn assemble(value: StreamValue) -> Result<Stream, BadStream> {
     let mut stream = Builder::new(false);
     for node in value.nodes {
-        stream.push_pack(id_of(node.first), node.entries)?;
+        stream.push_pack(id_of(node.first), &node.entries)?;
     }
     let rest = (
         id_of(value.first_id),

@@ -6,12 +6,12 @@
 //!
 //! Invariants ([`Log::check_invariants`]): keys ascend; every live entry of a node lies between its key and the next node's key
 //! (deleted ones may be out of order, as an old server's XSETID could go back behind them);
-//! `length` is the sum of the master counts; `first_id` is the first live entry or 0-0;
+//! `length` is the sum of the nodes' counts; `first_id` is the first live entry or 0-0;
 //! no id is above `last_id`.
 use super::id::AddId;
-use super::node::{DELETED, Node, NodeLimits};
+use super::node::{CursorRev, Node, NodeLimits, Spot};
 use super::range::Range;
-use crate::ds::listpack::{Listpack, SAFETY_LIMIT};
+use crate::ds::listpack::SAFETY_LIMIT;
 use crate::ds::stream::StreamId;
 use crate::sys::alloc::class_bytes;
 use crate::sys::relocate::{self, Mover};
@@ -56,6 +56,16 @@ pub struct Log {
     pub(super) first_id: StreamId,
     pub(super) max_deleted_id: StreamId,
     pub(super) entries_added: u64,
+    newest: Option<Newest>,
+}
+
+/// The last entry of the last node, deleted or not: additions go behind it, and readers mostly ask for it.
+#[derive(Debug, Clone, Copy)]
+struct Newest {
+    /// The node's key: it may have gone since.
+    node: StreamId,
+    spot: Spot,
+    id: StreamId,
 }
 
 impl Log {
@@ -95,9 +105,9 @@ impl Log {
         self.entries_added
     }
 
-    /// The nodes in order, as RDB files store them.
-    pub fn nodes(&self) -> impl ExactSizeIterator<Item = (StreamId, &Listpack)> {
-        self.nodes.iter().map(|n| (n.key, &n.pack))
+    /// The nodes in order.
+    pub fn nodes(&self) -> impl ExactSizeIterator<Item = &Node> {
+        self.nodes.iter()
     }
 
     /// Lets `mover` move the nodes from number `from` on, at most `count`, and at 0 the list of nodes; the number to go on with, 0 at
@@ -109,7 +119,7 @@ impl Log {
         let from = from.min(self.nodes.len());
         let end = self.nodes.len().min(from.saturating_add(count.max(1)));
         for node in self.nodes.range_mut(from..end) {
-            node.pack.relocate(mover);
+            node.block().relocate(mover);
         }
         if end < self.nodes.len() { end } else { 0 }
     }
@@ -151,11 +161,9 @@ impl Log {
         I: Iterator<Item = &'f [u8]> + Clone,
     {
         let id = self.resolve_id(spec, now_ms)?;
-        let (mut bytes, mut elements) = (0usize, 0usize);
-        for text in pairs.clone() {
-            bytes = bytes.saturating_add(text.len());
-            elements += 1;
-        }
+        let bytes = pairs
+            .clone()
+            .fold(0, |n: usize, text| n.saturating_add(text.len()));
         if bytes > SAFETY_LIMIT {
             return Err(AddError::TooLarge);
         }
@@ -164,9 +172,17 @@ impl Log {
                 self.nodes.reserve_exact(1);
             }
             self.nodes.push_back(Node::new(id, pairs.clone()));
+            self.newest = None;
         }
+        let newest = self.newest();
         if let Some(node) = self.nodes.back_mut() {
-            node.append(id, pairs, elements / 2);
+            let before = newest.map_or_else(|| node.last().1, |n| n.id);
+            let spot = node.append(before, id, pairs);
+            self.newest = Some(Newest {
+                node: node.key,
+                spot,
+                id,
+            });
         }
         self.length = self.length.saturating_add(1);
         self.entries_added = self.entries_added.wrapping_add(1); // may come from a file or XSETID
@@ -175,6 +191,32 @@ impl Log {
             self.first_id = id;
         }
         Ok(id)
+    }
+
+    /// The last entry of the last node, if it is known.
+    #[inline]
+    fn newest(&self) -> Option<Newest> {
+        let node = self.nodes.back()?;
+        self.newest.filter(|n| n.node == node.key)
+    }
+
+    /// Looks for it.
+    pub(super) fn note_newest(&mut self) {
+        self.newest = self.nodes.back().and_then(|node| {
+            let (spot, id) = node.last();
+            spot.map(|spot| Newest {
+                node: node.key,
+                spot,
+                id,
+            })
+        });
+    }
+
+    /// A backward cursor at the end of node `index`.
+    pub(super) fn entries_rev(&self, index: usize) -> Option<CursorRev<'_>> {
+        let node = self.nodes.get(index)?;
+        let newest = self.newest().filter(|n| n.node == node.key);
+        Some(node.entries_rev(newest.map(|n| n.spot)))
     }
 
     /// The node that holds `id` if any does: the last one whose key is not above it.
@@ -205,6 +247,11 @@ impl Log {
 
     /// The last live entry's id: what `XREAD +` starts from.
     pub fn last_entry_id(&self) -> Option<StreamId> {
+        if let (Some(newest), Some(node)) = (self.newest(), self.nodes.back())
+            && node.is_live(newest.spot)
+        {
+            return Some(newest.id);
+        }
         self.range_rev(StreamId::ZERO, StreamId::MAX)
             .next()
             .map(|e| e.id)
@@ -232,19 +279,17 @@ impl Log {
         };
         let node = &mut self.nodes[index];
         let found = node
-            .entries()
-            .filter(|e| e.flags & DELETED == 0)
+            .entries_from(id)
+            .filter(|e| !e.is_deleted())
             .take_while(|e| e.id <= id)
             .find(|e| e.id == id);
-        let (Some(entry), Some((master, _))) = (found, node.master()) else {
+        let Some(at) = found.map(|e| e.at) else {
             return false;
         };
-        let (at, flags) = (entry.at, entry.flags);
-        if master.count <= 1 {
+        if node.len() <= 1 {
             self.nodes.remove(index);
         } else {
-            node.mark_deleted(at, flags);
-            node.set_counts(master.count - 1, master.deleted.saturating_add(1));
+            node.delete(at);
         }
         self.length = self.length.saturating_sub(1);
         true
@@ -276,7 +321,7 @@ impl Log {
     /// Heap bytes owned: the index, and blobs from the mean of the first `samples` of all but the last, and the last, which
     /// is rarely full.
     pub fn mem_bytes(&self, samples: usize) -> usize {
-        let bytes = |n: &Node| class_bytes(n.pack.total_bytes());
+        let bytes = |n: &Node| class_bytes(n.bytes());
         let last = self.nodes.back().map_or(0, bytes);
         let full = self.nodes.len().saturating_sub(1);
         let n = samples.min(full).max(1);
@@ -291,10 +336,10 @@ impl Log {
         let mut first_live = StreamId::ZERO;
         let mut live = 0;
         for (i, node) in self.nodes.iter().enumerate() {
-            let (master, _) = node.master().expect("a master entry");
+            let counts = node.counts();
             let (mut count, mut deleted) = (0, 0);
             for entry in node.entries() {
-                if entry.flags & DELETED != 0 {
+                if entry.is_deleted() {
                     deleted += 1;
                 } else {
                     assert!(last < Some(entry.id) && node.key <= entry.id);
@@ -306,8 +351,18 @@ impl Log {
                     count += 1;
                 }
             }
-            assert_eq!((count, deleted), (master.count, master.deleted), "node {i}");
-            let back: Vec<_> = node.entries_rev().map(|e| e.id).collect();
+            assert_eq!(
+                (count, deleted),
+                (u64::from(counts.live), counts.deleted),
+                "node {i}"
+            );
+            let pack = node.to_listpack();
+            assert_eq!(pack.total_bytes(), counts.packed_bytes(), "node {i}");
+            let back: Vec<_> = self
+                .entries_rev(i)
+                .expect("it is there")
+                .map(|e| e.id)
+                .collect();
             assert!(node.entries().map(|e| e.id).eq(back.into_iter().rev()));
             live += count;
         }

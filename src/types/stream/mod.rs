@@ -3,7 +3,9 @@
 //! | file       | what is there                                                             |
 //! |------------|---------------------------------------------------------------------------|
 //! | `id.rs`    | ids as clients write them                                                 |
-//! | `node.rs`  | one node: upstream's listpack layout, walking it                           |
+//! | `node.rs`  | one node: its layout, walking it                                          |
+//! | `cells.rs` | texts and numbers in a node                                               |
+//! | `packed.rs` | nodes as upstream's listpacks, for files                                  |
 //! | `log.rs`   | the index of nodes, adding and deleting                                   |
 //! | `range.rs` | reading in order                                                          |
 //! | `trim.rs`  | MAXLEN and MINID                                                          |
@@ -13,10 +15,12 @@
 //!
 //! Log and groups are separate fields so that a command can read the one while it changes the other:
 //! `let (log, group) = stream.group_mut(name)?`. Only deletion with references ([`RefPolicy`]) needs both at once, and lives here.
+mod cells;
 mod group;
 mod id;
 mod log;
 mod node;
+mod packed;
 mod parts;
 mod pending;
 mod range;

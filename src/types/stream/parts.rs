@@ -1,6 +1,6 @@
 //! Building a stream from the parts an RDB file or a DUMP payload holds, checking that they fit together.
 //!
-//! The counterpart for saving are the getters: [`Log::nodes`] (raw listpacks under their keys), [`Log`]'s counters,
+//! The counterpart for saving are the getters: [`Log::nodes`] ([`Node::to_listpack`]), [`Log`]'s counters,
 //! [`Stream::groups`], [`Group::pending`], [`Group::consumers`] and [`super::Consumer::pending_from`].
 //!
 //! Order of calls: [`Builder::push_node`] per node, [`Builder::set_counters`] once, then per group [`Builder::add_group`],
@@ -8,7 +8,7 @@
 use super::Stream;
 use super::group::{ConsumerId, Group, Nack};
 use super::log::Log;
-use super::node::{DELETED, Node, SAME_FIELDS, int};
+use super::node::Node;
 use crate::ds::listpack::{BadListpack, Listpack};
 use crate::ds::stream::{IdMap, StreamId};
 use std::fmt;
@@ -57,30 +57,27 @@ impl Builder {
     /// Adds the node `key` with its listpack.
     pub fn push_node(&mut self, key: StreamId, blob: &[u8]) -> Result<(), BadStream> {
         let pack = Listpack::from_bytes_validated(blob, self.deep).map_err(BadStream::Listpack)?;
-        self.push_pack(key, pack)
+        self.push_pack(key, &pack)
     }
 
     /// Adds the node `key` with a listpack that is sound already.
-    pub fn push_pack(&mut self, key: StreamId, pack: Listpack) -> Result<(), BadStream> {
+    pub fn push_pack(&mut self, key: StreamId, pack: &Listpack) -> Result<(), BadStream> {
         if self.log.nodes.back().is_some_and(|n| n.key >= key) {
             return Err(BadStream::What("node keys out of order"));
         }
-        let node = Node { key, pack };
-        let Some((master, _)) = node.master() else {
-            return Err(BadStream::What("no master entry"));
-        };
-        if self.deep {
-            check_node(&node).ok_or(BadStream::What("broken node"))?;
+        let node = Node::of_listpack(key, pack).ok_or(BadStream::What("broken node"))?;
+        if self.deep && !is_in_order(&node) {
+            return Err(BadStream::What("entries out of order"));
         }
         if self.deep && self.log.last_entry_id().is_some_and(|id| id >= key) {
             return Err(BadStream::What("entries behind the next node's key"));
         }
-        self.log.length = self.log.length.saturating_add(master.count);
+        self.log.length = self.log.length.saturating_add(node.len());
         self.log.nodes.push_back(node);
         Ok(())
     }
 
-    /// Entries in the nodes so far, as their master entries say.
+    /// Entries in the nodes so far, as the nodes say.
     pub fn node_length(&self) -> u64 {
         self.log.length
     }
@@ -199,6 +196,7 @@ impl Builder {
     /// The stream.
     pub fn finish(mut self) -> Result<Stream, BadStream> {
         self.close_group()?;
+        self.log.note_newest();
         self.groups.sort_by(|a, b| a.name().cmp(b.name()));
         Ok(Stream {
             log: self.log,
@@ -207,49 +205,15 @@ impl Builder {
     }
 }
 
-/// Walks all entries of a node whose listpack is sound: element counts, flags, ascending ids, and the master's counts.
-fn check_node(node: &Node) -> Option<()> {
-    let (master, mut it) = node.master()?;
-    for _ in 0..master.fields {
-        it.next()?;
-    }
-    (int(it.next())? == 0).then_some(())?;
-    let (mut live, mut deleted) = (0u64, 0u64);
+/// Whether live entries ascend, and none is below the key.
+fn is_in_order(node: &Node) -> bool {
     let mut last = None;
-    while it.pos().is_some() {
-        let flags = int(it.next())?;
-        (0..=DELETED | SAME_FIELDS).contains(&flags).then_some(())?;
-        let ms = node.key.ms.wrapping_add(int(it.next())? as u64);
-        let seq = node.key.seq.wrapping_add(int(it.next())? as u64);
-        let id = StreamId { ms, seq };
-        let dead = flags & DELETED != 0;
+    node.entries().all(|entry| {
         // A deleted entry may stand out of order: an old server's XSETID could go back behind one.
-        (node.key <= id && (dead || last < Some(id))).then_some(())?;
-        if !dead {
-            last = Some(id);
+        let fits = node.key <= entry.id && (entry.is_deleted() || last < Some(entry.id));
+        if !entry.is_deleted() {
+            last = Some(entry.id);
         }
-        let elements = match flags & SAME_FIELDS {
-            0 => {
-                let pairs = usize::try_from(int(it.next())?).ok()?;
-                let texts = pairs.checked_mul(2)?;
-                for _ in 0..texts {
-                    it.next()?;
-                }
-                texts.checked_add(4)?
-            }
-            _ => {
-                for _ in 0..master.fields {
-                    it.next()?;
-                }
-                master.fields.checked_add(3)?
-            }
-        };
-        (int(it.next())? == i64::try_from(elements).ok()?).then_some(())?;
-        *(if flags & DELETED != 0 {
-            &mut deleted
-        } else {
-            &mut live
-        }) += 1;
-    }
-    ((live, deleted) == (master.count, master.deleted)).then_some(())
+        fits
+    })
 }

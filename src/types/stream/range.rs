@@ -9,7 +9,7 @@
 //! }
 //! ```
 use super::log::Log;
-use super::node::{Cursor, CursorRev, DELETED, Fields, RawEntry};
+use super::node::{Cursor, CursorRev, Fields, RawEntry};
 use crate::ds::stream::StreamId;
 
 /// Live entries between two ids, in one direction.
@@ -68,7 +68,7 @@ impl<'a> Range<'a> {
                 return None;
             };
             if let Some(entry) = cursor.as_mut().and_then(Iterator::next) {
-                if entry.flags & DELETED != 0 {
+                if entry.is_deleted() {
                     continue;
                 }
                 if entry.id > self.end {
@@ -84,7 +84,7 @@ impl<'a> Range<'a> {
             *cursor = None;
             let at = self.node?;
             let node = self.log.nodes.get(at).filter(|n| n.key <= self.end)?;
-            *cursor = Some(node.entries());
+            *cursor = Some(node.entries_from(self.start));
             self.node = Some(at + 1);
         }
     }
@@ -96,7 +96,7 @@ impl<'a> Range<'a> {
                 return None;
             };
             if let Some(entry) = cursor.as_mut().and_then(Iterator::next) {
-                if entry.flags & DELETED != 0 {
+                if entry.is_deleted() {
                     continue;
                 }
                 if entry.id < self.start {
@@ -111,7 +111,7 @@ impl<'a> Range<'a> {
             }
             *cursor = None;
             let at = self.node?;
-            *cursor = Some(self.log.nodes.get(at)?.entries_rev());
+            *cursor = Some(self.log.entries_rev(at)?);
             self.node = at.checked_sub(1);
         }
     }

@@ -4,9 +4,8 @@
 //! node it stops in. What happens to references in pending lists is the [`RefPolicy`]'s. As in 8.2.3 an approximate trim with a
 //! policy other than `KeepRef` removes nothing: dropping a node unseen could not honour it.
 use super::log::Log;
-use super::node::{DELETED, Node};
+use super::node::Node;
 use super::{Group, RefPolicy, Stream};
-use crate::ds::listpack::Pos;
 use crate::ds::stream::StreamId;
 
 /// What a trim leaves.
@@ -44,12 +43,10 @@ impl Log {
     fn goes_whole(&self, node: &Node, to: TrimTo) -> bool {
         match to {
             TrimTo::MaxLen(max) => {
-                self.length > max && self.length.saturating_sub(node.count()) >= max
+                self.length > max && self.length.saturating_sub(node.len()) >= max
             }
             // The node's end is only looked for when its start says that it could go.
-            TrimTo::MinId(min) => {
-                node.key < min && node.entries_rev().next().is_some_and(|e| e.id < min)
-            }
+            TrimTo::MinId(min) => node.key < min && node.last().1 < min,
         }
     }
 
@@ -57,7 +54,7 @@ impl Log {
     fn trim_nodes(&mut self, to: TrimTo, limit: u64, leaving: &mut dyn FnMut(&Node)) -> u64 {
         let mut removed = 0;
         while let Some(node) = self.nodes.front() {
-            let count = node.count();
+            let count = node.len();
             if limit != 0 && count.saturating_add(removed) > limit {
                 break;
             }
@@ -80,13 +77,13 @@ impl Log {
         to: TrimTo,
         may_go: &mut dyn FnMut(StreamId) -> bool,
     ) -> (u64, bool) {
-        let mut marks: Vec<(Pos, i64)> = Vec::new();
+        let mut going = Vec::new();
         let mut length = self.length;
         let Some(node) = self.nodes.get(index) else {
             return (0, false);
         };
         for entry in node.entries() {
-            if entry.flags & DELETED != 0 {
+            if entry.is_deleted() {
                 continue;
             }
             let met = match to {
@@ -97,7 +94,7 @@ impl Log {
                 break;
             }
             if may_go(entry.id) {
-                marks.push((entry.at, entry.flags));
+                going.push(entry.at);
                 length = length.saturating_sub(1);
             }
         }
@@ -106,26 +103,15 @@ impl Log {
         let Some(node) = self.nodes.get(index).filter(|_| removed > 0) else {
             return (0, false);
         };
-        let (count, deleted) = node.master().map_or((0, 0), |(m, _)| (m.count, m.deleted));
+        let count = node.len();
         // A deleted entry behind MINID kept the node from going as a whole: like upstream, leave it without live entries.
-        let behind = |min| {
-            self.nodes[index]
-                .entries_rev()
-                .next()
-                .is_some_and(|e| e.id >= min)
-        };
+        let behind = |min| self.nodes[index].last().1 >= min;
         if removed >= count && !matches!(to, TrimTo::MinId(min) if behind(min)) {
             self.nodes.remove(index);
             return (removed, true);
         }
         let node = &mut self.nodes[index];
-        for (at, flags) in marks {
-            node.mark_deleted(at, flags);
-        }
-        node.set_counts(
-            count.saturating_sub(removed),
-            deleted.saturating_add(removed),
-        );
+        going.into_iter().for_each(|at| node.delete(at));
         (removed, false)
     }
 }
@@ -155,7 +141,7 @@ impl Stream {
     fn trim_forgetting(&mut self, to: TrimTo) -> u64 {
         let Stream { log, groups } = self;
         let whole = log.trim_nodes(to, 0, &mut |node| {
-            let live = node.entries().filter(|e| e.flags & DELETED == 0);
+            let live = node.entries().filter(|e| !e.is_deleted());
             live.for_each(|e| forget_everywhere(groups, e.id));
         });
         let inside = log.trim_inside(0, to, &mut |id| {

@@ -9,7 +9,7 @@ use crate::ds::table::Table;
 use crate::sys::alloc::Counters;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 /// Something big to be dropped elsewhere.
 pub enum Garbage {
@@ -57,7 +57,7 @@ impl LazyFree {
             .name("bio_lazy_free".into())
             .spawn(move || {
                 let mut counters = Counters::of_this_thread();
-                for job in inbox {
+                while let Some(job) = next_job(&inbox) {
                     let garbage = match job {
                         Job::Free(garbage) => garbage,
                         Job::Fence(number) => {
@@ -127,6 +127,15 @@ impl LazyFree {
     pub fn reset_freed(&self) {
         self.counts.freed.store(0, Ordering::Relaxed);
     }
+}
+
+/// The next job; None when there will be none. Before it waits the thread gives back what the allocator keeps for it: a few blocks
+/// of every size, of slabs that would be empty but for them, until it frees again.
+fn next_job(inbox: &Receiver<Job>) -> Option<Job> {
+    inbox.try_recv().ok().or_else(|| {
+        let _there_is_none = crate::sys::alloc::order(b"thread.tcache.flush");
+        inbox.recv().ok()
+    })
 }
 
 impl Garbage {

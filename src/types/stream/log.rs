@@ -286,7 +286,7 @@ impl Log {
         let Some(at) = found.map(|e| e.at) else {
             return false;
         };
-        if node.len() <= 1 {
+        if node.live() <= 1 {
             self.nodes.remove(index);
         } else {
             node.delete(at);

@@ -172,7 +172,7 @@ impl Node {
 
     /// Live entries.
     #[inline]
-    pub fn len(&self) -> u64 {
+    pub fn live(&self) -> u64 {
         u64::from(self.counts().live)
     }
 

@@ -72,7 +72,7 @@ impl Builder {
         if self.deep && self.log.last_entry_id().is_some_and(|id| id >= key) {
             return Err(BadStream::What("entries behind the next node's key"));
         }
-        self.log.length = self.log.length.saturating_add(node.len());
+        self.log.length = self.log.length.saturating_add(node.live());
         self.log.nodes.push_back(node);
         Ok(())
     }

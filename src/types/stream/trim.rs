@@ -43,7 +43,7 @@ impl Log {
     fn goes_whole(&self, node: &Node, to: TrimTo) -> bool {
         match to {
             TrimTo::MaxLen(max) => {
-                self.length > max && self.length.saturating_sub(node.len()) >= max
+                self.length > max && self.length.saturating_sub(node.live()) >= max
             }
             // The node's end is only looked for when its start says that it could go.
             TrimTo::MinId(min) => node.key < min && node.last().1 < min,
@@ -54,7 +54,7 @@ impl Log {
     fn trim_nodes(&mut self, to: TrimTo, limit: u64, leaving: &mut dyn FnMut(&Node)) -> u64 {
         let mut removed = 0;
         while let Some(node) = self.nodes.front() {
-            let count = node.len();
+            let count = node.live();
             if limit != 0 && count.saturating_add(removed) > limit {
                 break;
             }
@@ -103,7 +103,7 @@ impl Log {
         let Some(node) = self.nodes.get(index).filter(|_| removed > 0) else {
             return (0, false);
         };
-        let count = node.len();
+        let count = node.live();
         // A deleted entry behind MINID kept the node from going as a whole: like upstream, leave it without live entries.
         let behind = |min| self.nodes[index].last().1 >= min;
         if removed >= count && !matches!(to, TrimTo::MinId(min) if behind(min)) {

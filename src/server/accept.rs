@@ -6,6 +6,15 @@ use crate::net::{Conn, Listener, Token};
 use std::io;
 
 impl Server {
+    /// Closes the listeners: nobody comes any more.
+    pub(super) fn stop_listening(&mut self) {
+        for l in std::mem::take(&mut self.listeners) {
+            if let Listener::Unix(..) = l {
+                log::info!("Removing the unix socket file.");
+            }
+        }
+    }
+
     /// Takes waiting connections of one listener, at most `max-new-connections-per-cycle`: a storm of them must not starve
     /// those who are connected. A listener that may have more is asked again next turn.
     pub fn accept_some(&mut self, index: u32) {

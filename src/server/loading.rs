@@ -189,10 +189,6 @@ impl Server {
         self.serve(&batch, scratch);
         let start = mono_ns();
         shutdown::on_signal(self);
-        if self.shutdown.done().is_some() {
-            // Who is told of the end must not find the door open still.
-            self.listeners.clear();
-        }
         // Of those served before the script in this turn.
         self.flush_aof(false);
         self.write_all_pending();

@@ -54,6 +54,8 @@ impl Server {
     /// Ends the server with this code at the end of the turn.
     pub fn finish(&mut self, code: i32) {
         self.shutdown.exit_code = Some(code);
+        // Who sees its connection end must not find the door open still.
+        self.stop_listening();
     }
 
     /// Shuts down as the flags say, when the replicas have everything.

@@ -415,11 +415,7 @@ impl Server {
     /// What is left to do when the server ends: nothing of it shall stay on the machine.
     fn leave(&mut self) {
         self.host.supervisor.notify("STOPPING=1\n");
-        for l in std::mem::take(&mut self.listeners) {
-            if let Listener::Unix(..) = l {
-                log::info!("Removing the unix socket file.");
-            }
-        }
+        self.stop_listening();
         if let Some(path) = self.host.pidfile.take() {
             log::info!("Removing the pid file.");
             let _ = std::fs::remove_file(path);

@@ -310,11 +310,6 @@ pub fn text_entry_bytes(len: usize) -> usize {
     head + len + backlen_size(head + len)
 }
 
-/// Bytes of a listpack of `count` times the integer `value`: what converting an intset is going to cost.
-pub fn estimate_ints(value: i64, count: usize) -> usize {
-    EMPTY_BYTES + int_entry_bytes(value) * count
-}
-
 /// Whether `add` more bytes may go into a listpack of `current` bytes (0 for a new one) without passing [`SAFETY_LIMIT`].
 #[inline(always)]
 pub fn safe_to_add(current: usize, add: usize) -> bool {
@@ -662,19 +657,10 @@ impl Listpack {
 
     /// Overwrites the entry at `pos`, which stays its position. False when `pos` is no entry.
     pub fn replace(&mut self, pos: Pos, value: &[u8]) -> bool {
-        self.replace_encoded(pos, &Encoded::bytes(value))
-    }
-
-    /// Overwrites the entry at `pos` with an integer. False when `pos` is no entry.
-    pub fn replace_int(&mut self, pos: Pos, value: i64) -> bool {
-        self.replace_encoded(pos, &Encoded::int(value))
-    }
-
-    fn replace_encoded(&mut self, pos: Pos, encoded: &Encoded<'_>) -> bool {
         let Some(span) = self.span(pos) else {
             return false;
         };
-        self.splice(span, encoded, 1);
+        self.splice(span, &Encoded::bytes(value), 1);
         true
     }
 
